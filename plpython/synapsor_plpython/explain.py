@@ -1,0 +1,553 @@
+"""Pictures of runs and actions: collected facts in, a tree of text out.
+
+The facts are what the views showed to whoever asks; payloads arrive as short previews. Lines say
+where a thing stands, why, and what comes next. Times are relative: once something is over its
+picture no longer changes, so that two pictures can be compared with diff.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+WIDTH: Final = 100
+"""Columns of the widest line."""
+
+_LABEL: Final = 10
+"""Columns of a label with the blank behind it."""
+
+_LEVELS: Final = 10
+"""Levels drawn above a step; a deeper one is told its depth by a number."""
+
+_SILENCE: Final = 60.0
+"""Seconds after which a worker that has not reported is worth a word."""
+
+_DONE: Final = frozenset({"succeeded", "completed", "compensated", "success", "complete"})
+_WRONG: Final = frozenset({
+    "failed", "rejected", "expired", "blocked", "blocked_by_policy", "validation_failed",
+    "compensation_failed", "escalated",
+})  # fmt: skip
+_SECOND: Final = 1000  # milliseconds
+_PLAIN: Final = str.maketrans({
+    "├": "|", "└": "`", "─": "-", "│": "|", "·": "-", "…": "~", "✓": "+", "✗": "x", "→": ">",
+})  # fmt: skip
+
+_NARROW: Final = re.compile("[\x00-\u02ff\u2010-\u2027\u2190-\u21ff\u2500-\u25ff✓✗]*")
+"""Text without wide or combining characters: most of it, told without looking at each."""
+
+_Facts: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A labelled remark below a step; a payload is cut to one line, a sentence is wrapped."""
+
+    label: str
+    text: str
+    payload: bool = False
+
+
+def explain_json(document: str) -> str:
+    """Draw the facts of a run (key `run`) or of an action (key `action`).
+
+    Answers {"text": the picture, "why": {step key or action id: [{"label", "text"}]}}.
+    """
+    facts = json.loads(document)
+    facts["verdicts"] = {}
+    for approval in facts["approvals"]:
+        facts["verdicts"].setdefault(approval["action_id"], []).append(approval)
+    now = _instant(facts["now"]) or datetime.max.replace(tzinfo=UTC)
+    why: dict[str, list[_Line]] = {}
+    if "run" in facts:
+        facts["refused"] = [_as_step(attempt) for attempt in facts["refused"]]
+        for step in facts["steps"]:
+            why[step["step_key"]] = list(_step_lines(facts, step, now))
+        for attempt in facts["refused"]:
+            why[attempt["step_key"]] = list(_step_lines(facts, attempt, now))
+        lines = _run_picture(facts, why, now)
+    else:
+        action = facts["action"]
+        why[action["action_id"]] = list(_action_lines(facts, action["action_id"], action, now))
+        lines = _action_picture(facts, why[action["action_id"]], now)
+    text = "\n".join(line.rstrip() for line in lines)
+    return json.dumps(
+        {
+            "text": text.translate(_PLAIN) if facts.get("plain") else text,
+            "why": {
+                key: [{"label": line.label, "text": line.text} for line in remarks]
+                for key, remarks in why.items()
+            },
+        },
+        ensure_ascii=False,
+    )
+
+
+# Pictures
+
+
+def _run_picture(facts: _Facts, why: Mapping[str, list[_Line]], now: datetime) -> Iterator[str]:
+    run = facts["run"]
+    steps = facts["steps"]
+    started = _instant(run["started_at"])
+    named = _join(run["workflow"] or run["plan"], run["version"])
+    state = _words(run["state"]) + _lasting(run["started_at"], run["finished_at"], now)
+    yield _fit(" · ".join(filter(None, [f"run {run['run_id']}", named, state])), WIDTH)
+
+    about = [_Line("started", f"by {_clean(run['principal'])} of {_clean(run['tenant_id'])}")]
+    if started:
+        moment = started.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        about = [_Line("started", f"{moment} {about[0].text}")]
+    if steps:
+        about.append(_Line("steps", _tally(steps)))
+    if facts["refusals"]:
+        about.append(_Line("refused", f"{facts['refusals']} attempts that became no step"))
+    steps = [*steps, *facts["refused"]]
+    if run["input"]:
+        about.append(_Line("input", _clean(run["input"]), payload=True))
+    if run["output"]:
+        about.append(_Line("output", _clean(run["output"]), payload=True))
+    for line in about:
+        yield from _remark("│ " if steps else "  ", line)
+
+    for step, more, depth, has_children in _walk(steps):
+        above = "".join("│  " if one else "   " for one in more[:-1][-_LEVELS:])
+        told = f"{depth} levels down … " if depth > _LEVELS + 1 else ""
+        branch = "├─ " if more[-1] else "└─ "
+        yield _fit(told + above + branch + _headline(facts, step, now), WIDTH)
+        margin = " " * len(told) + above
+        margin += ("│  " if more[-1] else "   ") + ("│ " if has_children else "  ")
+        for line in why[step["step_key"]]:
+            yield from _remark(margin, line)
+
+
+def _action_picture(facts: _Facts, remarks: list[_Line], now: datetime) -> Iterator[str]:
+    action = facts["action"]
+    named = f"{_clean(action['action'])} v{action['version']}"
+    yield _fit(f"action {action['action_id']} · {named} · {_standing(action, now)}", WIDTH)
+    started = _instant(action["started_at"])
+    moment = started.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC ") if started else ""
+    about = f"{moment}by {_clean(action['actor'])} of {_clean(action['tenant_id'])}"
+    yield from _remark("  ", _Line("proposed", about))
+    if action["run_id"]:
+        about = _join(action["run_id"], action["step_key"] and f"step {_clean(action['step_key'])}")
+        yield from _remark("  ", _Line("run", about))
+    if action["causation_id"]:
+        yield from _remark("  ", _Line("cause", _clean(action["causation_id"])))
+    for line in remarks:
+        if line.label != "action":
+            yield from _remark("  ", line)
+    if facts["story"]:
+        yield "  story"
+    for event in facts["story"]:
+        yield from _remark("    ", _told(event, action["started_at"]))
+
+
+def _told(event: _Facts, since: str) -> _Line:
+    text = f"{_clean(event['event_type'])} → {event['status']}, by {_clean(event['actor'])}"
+    if event["attempt"]:
+        text += f", attempt {event['attempt']}"
+    for extra in (event["worker_label"], event["provider_request_id"], event["error_code"]):
+        if extra:
+            text += f", {_clean(extra)}"
+    if event["note"]:
+        text += f": {_quoted(event['note'])}"
+    return _Line(_passed(since, event["occurred_at"]) or "at once", text)
+
+
+def _as_step(attempt: _Facts) -> _Facts:
+    """Draw a refused attempt like a step; its key is no step's, so the action's id stands in."""
+    return {
+        **attempt,
+        "step_key": attempt["action_id"],
+        "shown_key": attempt["step_key"],
+        "parent_step_key": None,
+        "relation": "root",
+        "state": "finished",
+        "finished_at": attempt["started_at"],
+        "input": None,
+    }
+
+
+def _walk(steps: list[_Facts]) -> Iterator[tuple[_Facts, tuple[bool, ...], int, bool]]:
+    """Yield each step below its parent with, per level drawn, whether a sibling follows."""
+    children: dict[str | None, list[_Facts]] = {}
+    known = {step["step_key"] for step in steps}
+    for step in steps:
+        parent = step["parent_step_key"]
+        children.setdefault(parent if parent in known else None, []).append(step)
+    roots = children.get(None, [])
+    # A stack of our own: plans may be deeper than Python's.
+    stack: list[tuple[_Facts, tuple[bool, ...], int]] = [
+        (step, (step is not roots[-1],), 1) for step in reversed(roots)
+    ]
+    while stack:
+        step, more, depth = stack.pop()
+        below = children.get(step["step_key"], [])
+        yield step, more, depth, bool(below)
+        stack.extend(
+            (child, (*more[-_LEVELS:], child is not below[-1]), depth + 1)
+            for child in reversed(below)
+        )
+
+
+def _headline(facts: _Facts, step: _Facts, now: datetime) -> str:
+    key, name = _clean(step.get("shown_key") or step["step_key"]), _clean(step["name"])
+    version = step.get("version") or facts["external"].get(step["action_id"], {}).get("version")
+    if version:
+        name = f"{name} v{version}"
+    elif not step["action_id"]:
+        name = step["kind"] if name == key else f"{step['kind']} {name}"
+    if name.startswith(f"{key} v"):
+        key, name = name, ""
+    relation = step["relation"] if step["relation"] in {"group", "instance"} else ""
+    parts = [key, "" if name == key else name, relation, _standing(step, now)]
+    return f"{_mark(step)} " + " · ".join(filter(None, parts))
+
+
+def _mark(subject: _Facts) -> str:
+    status = str(subject["status"] or "").lower()
+    if status in _DONE:
+        return "✓"
+    if status in _WRONG:
+        return "✗"
+    if status == "unknown":
+        return "?"
+    if status == "warned":
+        return "!"
+    if subject.get("state") == "finished" or subject["finished_at"]:
+        return "-"
+    return "…"
+
+
+def _standing(subject: _Facts, now: datetime) -> str:
+    status = _words(subject["status"] or subject.get("state") or "")
+    return status + _lasting(subject["started_at"], subject["finished_at"], now)
+
+
+def _tally(steps: list[_Facts]) -> str:
+    finished = sum(step["state"] == "finished" for step in steps)
+    tally = f"{finished} of {len(steps)} finished"
+    for state in ("waiting", "running"):
+        keys = [_clean(step["step_key"]) for step in steps if step["state"] == state]
+        if keys:
+            shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if keys[3:] else "")
+            tally += f"; {state}: {shown}"
+    return tally
+
+
+# Remarks
+
+
+def _step_lines(facts: _Facts, step: _Facts, now: datetime) -> Iterator[_Line]:
+    if step["action_id"]:
+        yield from _action_lines(facts, step["action_id"], step, now)
+        return
+    if step["message"]:
+        yield _Line("reason", _quoted(step["message"]))
+    if step["risk"]:
+        yield _Line("risk", step["risk"])
+    for label, key in (("input", "input"), ("output", "exit_data"), ("evidence", "evidence")):
+        if step[key]:
+            yield _Line(label, _clean(step[key]), payload=True)
+    if step["input_tokens"] is not None or step["output_tokens"] is not None:
+        read, wrote = step["input_tokens"] or 0, step["output_tokens"] or 0
+        yield _Line("tokens", f"{read} in, {wrote} out")
+    if step["state"] != "finished":
+        yield from _unfinished(facts["run"], step)
+
+
+def _unfinished(run: _Facts, step: _Facts) -> Iterator[_Line]:
+    if run["finished_at"]:
+        yield _Line("left", "open when the run ended")
+    elif step["kind"] == "interrupt":
+        yield _Line("waiting", "for an answer from outside")
+        yield _Line("next", "record_agent_step with this step_key and the answer finishes it")
+    elif step["status"] == "waiting_approval":
+        yield _Line("waiting", "for an approval that is given elsewhere")
+
+
+def _action_lines(facts: _Facts, action_id: str, subject: _Facts, now: datetime) -> Iterator[_Line]:
+    external = facts["external"].get(action_id, {})
+    yield _Line("action", action_id)
+    if subject["input"]:
+        yield _Line("asked", _clean(subject["input"]), payload=True)
+    for approval in facts["verdicts"].get(action_id, []):
+        yield _verdict(approval, subject)
+    if external.get("worker_principal"):
+        yield _Line("worker", _delivery(external))
+    if external.get("provider_request_id"):
+        yield _Line("provider", _clean(external["provider_request_id"]))
+    yield from _outlook(facts, action_id, subject, now)
+
+
+def _verdict(approval: _Facts, subject: _Facts) -> _Line:
+    passed = _passed(subject["started_at"], approval["decided_at"])
+    text = f"by {_clean(approval['reviewer'])}" + (f" after {passed}" if passed else "")
+    if approval["note"]:
+        text += f": {_quoted(approval['note'])}"
+    return _Line(approval["verdict"], text)
+
+
+def _delivery(external: _Facts) -> str:
+    text = _clean(external["worker_principal"])
+    if external["worker_label"] and external["worker_label"] != external["worker_principal"]:
+        text += f" ({_clean(external['worker_label'])})"
+    if external["attempts"]:
+        text += f", attempt {external['attempts']}"
+        if external["max_attempts"]:
+            text += f" of {external['max_attempts']}"
+    if external["provider"]:
+        text += f", {_clean(external['provider'])} {_clean(external['operation'] or '')}".rstrip()
+    return text
+
+
+def _outlook(facts: _Facts, action_id: str, subject: _Facts, now: datetime) -> Iterator[_Line]:
+    """Say why the action is where it is and what happens next."""
+    external = facts["external"].get(action_id, {})
+    status = subject["status"]
+    if status in {"proposed", "waiting_for_approval"}:
+        yield from _awaiting_approval(facts["pending"].get(action_id, {}), external, now)
+    elif status == "queued":
+        yield from _queued(facts["context"].get(action_id, {}), external, now)
+    elif status == "claimed":
+        yield from _claimed(external, now)
+    elif status == "unknown":
+        yield _Line("unknown", "the provider may have done it, nobody knows" + _because(external))
+        yield from _suspended(facts["context"].get(action_id, {}))
+        yield _Line("next", "a worker reconciles it, or a person calls settle_external_action")
+    else:
+        yield from _ended(facts, action_id, subject)
+
+
+def _awaiting_approval(pending: _Facts, external: _Facts, now: datetime) -> Iterator[_Line]:
+    required = external.get("approvals_required") or 1
+    given = external.get("approvals_given") or 0
+    wanted = "an approval" if required == 1 else f"{required - given} of {required} approvals"
+    role = pending.get("required_role")
+    text = f"for {wanted} by " + (f"role {_clean(role)}" if role else "any approver")
+    left = _passed(now, pending.get("expires_at"))
+    if left:
+        text += f", {left} left"
+    elif pending.get("expires_at"):
+        text += "; the time for it is over"
+    yield _Line("waiting", text)
+    if pending.get("reason"):
+        yield _Line("because", _clean(pending["reason"]))
+    if pending.get("risk"):
+        yield _Line("risk", _clean(pending["risk"]))
+    if pending.get("expires_at") and not left:
+        yield _Line("next", "expire_approvals ends it")
+    else:
+        yield _Line("next", "approve_external_action or reject_external_action")
+
+
+def _queued(context: _Facts, external: _Facts, now: datetime) -> Iterator[_Line]:
+    if external.get("attempts") and external.get("error_code"):
+        yield _Line("failed", f"attempt {external['attempts']}{_because(external)}")
+    suspended = list(_suspended(context))
+    if suspended:
+        yield from suspended
+        return
+    if context.get("waits_behind"):
+        yield _Line("waiting", f"behind {context['waits_behind']}, which has the same ordering key")
+        yield _Line("next", "a worker may claim it once that one has ended")
+        return
+    until = _passed(now, external.get("available_at"))
+    if until:
+        # A number that shrinks: an attempt to come is the one thing worth a moving picture.
+        again = "the next attempt, due" if external.get("attempts") else "its time, due"
+        yield _Line("waiting", f"for {again} in {until}")
+        return
+    due = _passed(external.get("available_at"), now)
+    queue = _clean(external.get("queue") or "")
+    yield _Line("waiting", f"for a worker on queue {queue}" + (f", due for {due}" if due else ""))
+    seen = _instant(context.get("worker_seen_at"))
+    if seen is None:
+        yield _Line("note", f"no worker has ever reported on queue {queue}")
+    elif (now - seen).total_seconds() > _SILENCE:
+        yield _Line("note", f"the last worker of queue {queue} reported {_passed(seen, now)} ago")
+
+
+def _suspended(context: _Facts) -> Iterator[_Line]:
+    kind = context.get("suspended_kind")
+    if not kind:
+        return
+    what = (
+        "delivery of everything" if kind == "all" else f"{kind} {_clean(context['suspended_name'])}"
+    )
+    yield _Line("suspended", f"{what}: {_quoted(context['suspended_reason'])}")
+    yield _Line("next", "an administrator or approver calls resume")
+
+
+def _claimed(external: _Facts, now: datetime) -> Iterator[_Line]:
+    sent = _passed(external.get("delivery_started_at"), now)
+    text = f"for the provider's answer, sent {sent} ago" if sent else "for the worker to send it"
+    left = _passed(now, external.get("lease_expires_at"))
+    text += f"; the claim ends in {left}" if left else "; the claim has run out"
+    yield _Line("waiting", text)
+    if sent:
+        yield _Line(
+            "next",
+            "the worker confirms; if the claim runs out, it is sent again with the same key where"
+            " the contract allows that, else it becomes unknown",
+        )
+    else:
+        yield _Line(
+            "next", "the worker sends and confirms; if the claim runs out, it is offered again"
+        )
+
+
+def _ended(facts: _Facts, action_id: str, subject: _Facts) -> Iterator[_Line]:
+    status = subject["status"]
+    external = facts["external"].get(action_id, {})
+    last = facts["last"].get(action_id, {})
+    if status == "purged":
+        yield _Line("purged", "the action's rows were removed after it was over")
+    elif status == "failed":
+        yield _Line("failed", (_because(external) or _because(subject) or ": no reason given")[2:])
+        if external:
+            yield _Line("next", "known not done: retry_external_action sends it again")
+    elif status == "expired":
+        waited = (external.get("approvals_given") or 0) < (external.get("approvals_required") or 0)
+        yield _Line("expired", "nobody approved it in time" if waited else "not sent in time")
+    elif status == "cancelled":
+        text = f"by {_clean(last['actor'])}" if last.get("actor") else "before it was sent"
+        yield _Line("cancelled", text + (f": {_quoted(last['note'])}" if last.get("note") else ""))
+    elif status in {"blocked_by_policy", "validation_failed"}:
+        label = "blocked" if status == "blocked_by_policy" else "refused"
+        yield _Line(label, (_because(subject) or ": no reason given")[2:])
+        if subject.get("violations"):
+            yield _Line("", _clean(subject["violations"]), payload=True)
+    if subject.get("exit_data"):
+        yield _Line("answer", _clean(subject["exit_data"]), payload=True)
+
+
+def _because(source: _Facts) -> str:
+    code, message = source.get("error_code"), source.get("error_message") or source.get("message")
+    return "".join(f": {_clean(part)}" for part in (code, message) if part)
+
+
+# Words, times, columns
+
+
+def _words(status: str) -> str:
+    return _clean(status).replace("_", " ")
+
+
+def _join(*parts: str | None) -> str:
+    return " ".join(_clean(part) for part in parts if part)
+
+
+def _quoted(text: str) -> str:
+    return f'"{_clean(text)}"'
+
+
+def _clean(text: str) -> str:
+    """Escape what could move the cursor, hide text or forge a line."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one
+        if one.isprintable()
+        else json.dumps(one)[1:-1]
+        if ord(one) < ord(" ")
+        else _escaped(one)
+        for one in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return f"\\u{ord(character):04x}"
+
+
+def _instant(value: object) -> datetime | None:
+    """Read a timestamp as PostgreSQL writes it; None also for years that Python does not have."""
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+
+
+def _passed(since: object, until: object) -> str:
+    """Tell the time between two moments; nothing when there is none, or it runs backwards."""
+    start, end = _instant(since), _instant(until)
+    if start is None or end is None:
+        return ""
+    return _duration((end - start).total_seconds())
+
+
+def _lasting(started: object, finished: object, now: datetime) -> str:
+    if finished:
+        passed = _passed(started, finished)
+        return f" after {passed}" if passed else ""
+    passed = _passed(started, now)
+    return f", {passed} so far" if passed else ""
+
+
+def _duration(seconds: float) -> str:
+    milliseconds = int(seconds * 1000)
+    if milliseconds <= 0:
+        return ""
+    if milliseconds < _SECOND:
+        return f"{milliseconds} ms"
+    if milliseconds < 10 * _SECOND:
+        return f"{milliseconds // 100 / 10:g} s"
+    for unit, name, smaller, small_name in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if seconds >= unit:
+            rest = int(seconds % unit) // smaller
+            return f"{int(seconds // unit)} {name}" + (f" {rest} {small_name}" if rest else "")
+    return f"{int(seconds)} s"
+
+
+def _columns(text: str) -> int:
+    if _NARROW.fullmatch(text):
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "FW")
+        for one in text
+    )
+
+
+def _fit(text: str, width: int) -> str:
+    """Cut to a width, the cut told by an ellipsis."""
+    if len(text) <= width and _columns(text) <= width:
+        return text
+    if _NARROW.fullmatch(text):
+        return text[: width - 1] + "…"
+    taken = 0
+    for index, one in enumerate(text):
+        taken += _columns(one)
+        if taken > width - 1:
+            return text[:index] + "…"
+    return text
+
+
+def _remark(margin: str, line: _Line) -> Iterator[str]:
+    width = WIDTH - _columns(margin) - _LABEL
+    rows = [_fit(line.text, width)] if line.payload else _wrapped(line.text, width)
+    for row, text in enumerate(rows):
+        yield margin + (line.label if row == 0 else "").ljust(_LABEL - 1) + " " + text
+
+
+def _wrapped(text: str, width: int, rows: int = 3) -> Iterable[str]:
+    """Break at blanks; what is left after the last row is cut."""
+    lines: list[str] = []
+    while len(lines) < rows - 1 and _columns(text) > width:
+        cut = len(_fit(text, width)) - 1
+        blank = text.rfind(" ", 0, cut + 1)
+        if blank > 0:
+            cut = blank
+        lines.append(text[:cut])
+        text = text[cut:].lstrip()
+    return [*lines, _fit(text, width)]

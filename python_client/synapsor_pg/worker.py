@@ -1,0 +1,877 @@
+"""The worker: claim, handle, confirm; leases renewed in the background; a graceful stop.
+
+How it keeps its promises:
+
+* It claims without beginning, and begins each delivery just before its handler runs, so that what
+  it holds but has not sent can be given back or taken over freely.
+* Time is the database's. Every transaction reads the database's clock once, and a lease's end is
+  kept as a point of this machine's *monotonic* clock: its wall clock is never compared.
+* A lease is renewed at a third of its length. When that fails, ``delivery.cancelled`` is set
+  before the lease ends, by a thread that does no input or output.
+* What the provider answered is confirmed until the database has heard it; a confirmation that is
+  too late changes nothing there but is kept as evidence.
+* Nothing lives in a database session, so a transaction-mode pooler may stand in between; LISTEN
+  has its own connection and is only a hint, the jittered poll is the truth.
+
+Threads: one claims, ``concurrency`` handle, and one each begins, confirms (both in batches: what
+waits goes in one statement), renews, watches, keeps house and listens.
+"""
+
+# ruff: noqa: PLR0913 - a worker has that many settings
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import random
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import psycopg
+from psycopg import errors as database_errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
+
+from synapsor_pg import handlers
+from synapsor_pg.client import Client
+from synapsor_pg.errors import (
+    ApprovalStaleError,
+    SynapsorError,
+)
+from synapsor_pg.handlers import ClaimLostError, Delivery, Outcome, Registry
+from synapsor_pg.models import Claim, Confirmation, DeliveryStart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+    from types import FrameType
+
+LOG = logging.getLogger("synapsor_pg.worker")
+
+CHANNEL = "synapsor_queues"
+
+TRANSIENT = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    database_errors.ReadOnlySqlTransaction,  # a standby, in the middle of a failover
+)
+"""Errors after which the same call may succeed: lost connection, restart, deadlock, time-out."""
+
+RENEW_AT = 1 / 3
+"""When a lease is renewed, as a part of its length."""
+
+SAFETY = 0.1
+"""How long before its end a lease counts as lost, as a part of its length."""
+
+BATCH_LIMIT = 500
+"""How many confirmations or beginnings go in one statement."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """The database's clock, read once, beside a point of the monotonic clock not after it."""
+
+    database: datetime
+    monotonic: float
+
+    def deadline(self, moment: datetime) -> float:
+        """Return a database time as a point of the monotonic clock, rather early than late."""
+        return self.monotonic + (moment - self.database).total_seconds()
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A claim in this process."""
+
+    delivery: Delivery
+    lease: float
+    renew_at: float
+    started_at: float | None = None
+    timeout_at: float | None = None
+    answered: bool = False
+    evidence_only: bool = False
+
+    def renewed(self, deadline: float, *, now: float) -> None:
+        self.delivery.deadline = deadline
+        self.lease = max(deadline - now, 0.0)
+        self.renew_at = now + self.lease * RENEW_AT
+
+    def lost_at(self) -> float:
+        return self.delivery.deadline - self.lease * SAFETY
+
+
+@dataclass(slots=True, eq=False)
+class _Beginning:
+    """A begin_delivery on its way."""
+
+    held: _Held
+    start: DeliveryStart
+    done: threading.Event = field(default_factory=threading.Event)
+    error: Exception | None = None
+
+
+class _Batcher(Generic[Item]):
+    """A thread that handles whatever waits, together: group commit for calls."""
+
+    def __init__(self, name: str, act: Callable[[list[Item]], None]) -> None:
+        self._act = act
+        self._waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        self._waiting.put(item)
+
+    def close(self, timeout: float) -> None:
+        self._waiting.put(None)
+        self._thread.join(max(timeout, 0.0))
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            taken = [self._waiting.get()]
+            while len(taken) < BATCH_LIMIT:
+                try:
+                    taken.append(self._waiting.get_nowait())
+                except queue.Empty:
+                    break
+            closing = None in taken
+            items = [item for item in taken if item is not None]
+            if items:
+                try:
+                    self._act(items)
+                except Exception:
+                    LOG.exception("%s failed", self._thread.name)
+
+
+class Worker:
+    """Performs the actions of some queues with the handlers of a registry.
+
+    ``source`` is a connection string or an open ``ConnectionPool`` (of at least three
+    connections). The login must be a member of ``synapsor_worker`` with a session: bound by
+    ``bind_role``, or opened in every transaction from ``session_token()``. Behind a pooler in
+    transaction mode, ``listen_dsn`` names the server itself; without it only the poll wakes.
+
+    ``batch``: how many actions one claim takes; what exceeds the free threads waits here, claimed
+    and renewed. ``lease`` None: the contract's. ``drain``: how many seconds a stop waits for
+    handlers. ``checkpoint`` is called with the name of each boundary an action crosses, for tests:
+    claiming, claimed, before_begin, begun, answered, confirmed.
+    """
+
+    def __init__(
+        self,
+        source: str | ConnectionPool[psycopg.Connection[Any]],
+        *,
+        queues: Sequence[str],
+        batch: int = 10,
+        concurrency: int = 10,
+        lease: timedelta | float | None = None,
+        label: str | None = None,
+        registry: Registry | None = None,
+        poll: float = 1.0,
+        housekeeping: float = 10.0,
+        drain: float = 30.0,
+        listen: bool = True,
+        listen_dsn: str | None = None,
+        session_token: Callable[[], str] | None = None,
+        statement_timeout: float = 30.0,
+        checkpoint: Callable[[str], None] | None = None,
+    ) -> None:
+        """Prepare; nothing happens before ``run``."""
+        if isinstance(queues, str) or not queues:
+            message = "queues must be a sequence of at least one queue name"
+            raise ValueError(message)
+        if batch < 1 or concurrency < 1:
+            message = "batch and concurrency must be at least 1"
+            raise ValueError(message)
+        self.queues = tuple(dict.fromkeys(queues))
+        self.label = label or f"{socket.gethostname()}:{os.getpid()}"
+        self._batch = batch
+        self._concurrency = concurrency
+        self._lease = timedelta(seconds=lease) if isinstance(lease, (int, float)) else lease
+        self._registry = handlers.registry if registry is None else registry
+        self._poll = poll
+        self._housekeeping = housekeeping
+        self._drain = drain
+        self._listen = listen
+        self._session_token = session_token
+        self._statement_timeout = f"{int(statement_timeout * 1000)}ms"
+        self._checkpoint = checkpoint or (lambda _boundary: None)
+        self._owns_pool = isinstance(source, str)
+        self._pool = self._own_pool(source) if isinstance(source, str) else source
+        conninfo = self._pool.conninfo
+        self._listen_dsn = listen_dsn or (conninfo() if callable(conninfo) else conninfo)
+
+        self._wake = threading.Condition()  # guards what follows; notified when the claimer may act
+        self._held: dict[tuple[str, int], _Held] = {}
+        self._look_at = dict.fromkeys(self.queues, 0.0)
+        self._wanted = 0  # grows with each wake-up, so that one during a claim is not lost
+
+        self._todo: queue.SimpleQueue[_Held | None] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._over = threading.Event()  # everything is done: background threads end
+        self._give_up_at = float("inf")
+        self._listening: psycopg.Connection[Any] | None = None
+
+    # life
+
+    def run(self, *, until_idle: bool = False, install_signals: bool = True) -> None:
+        """Work until ``stop``, or with ``until_idle`` until nothing is due; then drain.
+
+        SIGTERM and SIGINT stop it when it runs in the main thread; a second signal stops waiting
+        for handlers. Raises what the first claim raises if the database refuses it.
+        """
+        with contextlib.ExitStack() as stack:
+            if install_signals and threading.current_thread() is threading.main_thread():
+                stack.enter_context(self._signals())
+            if self._owns_pool:
+                self._pool.open()
+                stack.callback(self._pool.close, 1.0)
+            self._beginner = _Batcher("synapsor-begin", self._begin_batch)
+            self._confirmer = _Batcher("synapsor-confirm", self._confirm_batch)
+            targets = [self._renew_loop, self._watch_loop, self._housekeeping_loop]
+            if self._listen:
+                targets.append(self._listen_loop)
+            targets += [self._handle_loop] * self._concurrency
+            for target in targets:
+                name = f"synapsor{target.__name__}"
+                threading.Thread(target=target, name=name, daemon=True).start()
+            LOG.info("started %s", self.label, extra={"queues": list(self.queues)})
+            try:
+                self._claim_loop(until_idle=until_idle)
+            finally:
+                self._finish()
+
+    def stop(self) -> None:
+        """Ask for a graceful stop: claim nothing more, finish what is sent, release the rest."""
+        if self._stop.is_set():
+            self._give_up_at = 0.0
+        self._stop.set()
+        self._notify()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            # in a thread of its own: this one may hold the lock that stop() takes
+            threading.Thread(target=self.stop, name="synapsor-stop").start()
+
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, on_signal) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, action in before.items():
+                signal.signal(number, action)
+
+    def _finish(self) -> None:
+        self._stop.set()
+        self._give_up_at = min(self._give_up_at, time.monotonic() + self._drain)
+        self._release_waiting()
+        with self._wake:
+            while self._held and time.monotonic() < self._give_up_at:
+                self._wake.wait(min(0.2, max(self._give_up_at - time.monotonic(), 0.0)))
+            left = list(self._held.values())
+        for held in left:
+            self._cancel(held, "the worker stops")
+        if left:
+            # what reacts to its cancellation may still say what it knows
+            with self._wake:
+                self._wake.wait_for(lambda: not self._held, timeout=min(2.0, self._drain))
+                left = list(self._held.values())
+        for _ in range(self._concurrency):
+            self._todo.put(None)
+        self._over.set()
+        self._confirmer.close(2.0)
+        self._beginner.close(0.1)
+        listening = self._listening
+        if listening is not None:
+            with contextlib.suppress(Exception):
+                listening.close()
+        for held in left:
+            self._log(logging.WARNING, "abandoned", held.delivery, error="the worker stops")
+        LOG.info("stopped %s", self.label)
+
+    # the database
+
+    def _own_pool(self, dsn: str) -> ConnectionPool[psycopg.Connection[Any]]:
+        return ConnectionPool(
+            self._conninfo(dsn),
+            min_size=1,
+            max_size=6,
+            open=False,
+            timeout=10.0,
+            name="synapsor-worker",
+            # a transaction-mode pooler would lose prepared statements
+            kwargs={"prepare_threshold": None},
+        )
+
+    def _conninfo(self, dsn: str) -> str:
+        defaults = {
+            "application_name": f"synapsor-pg {self.label}"[:63],
+            "connect_timeout": "10",
+            "keepalives_idle": "30",
+            "keepalives_interval": "10",
+            "keepalives_count": "3",
+            "tcp_user_timeout": "30000",
+        }
+        return make_conninfo("", **{**defaults, **conninfo_to_dict(dsn)})
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[tuple[Client, _Clock]]:
+        with self._pool.connection() as connection:
+            before = time.monotonic()
+            row = connection.execute(
+                "select clock_timestamp(), set_config('statement_timeout', %s, true)",
+                (self._statement_timeout,),
+            ).fetchone()
+            if row is None:
+                message = "the database did not tell its time"
+                raise LookupError(message)
+            client = Client(connection)
+            if self._session_token is not None:
+                client.open_session(self._session_token())
+            yield client, _Clock(row[0], before)
+
+    def _pause(self, failures: int, *, longest: float = 10.0) -> None:
+        """Wait before another try, exponentially longer with full jitter; not after the end."""
+        self._over.wait(random.uniform(0.05, min(longest, 0.2 * 2**failures)))  # noqa: S311
+
+    # claiming
+
+    def _notify(self, queue_name: str | None = None) -> None:
+        with self._wake:
+            for name in self.queues if queue_name is None else (queue_name,):
+                if name in self._look_at:
+                    self._look_at[name] = 0.0
+            self._wanted += 1
+            self._wake.notify_all()
+
+    def _claim_loop(self, *, until_idle: bool) -> None:
+        failures = 0
+        ever = False
+        while not self._stop.is_set():
+            name = self._next_queue(until_idle=until_idle)
+            if name is None:
+                return
+            try:
+                claimed = self._claim(name)
+            except TRANSIENT as error:
+                failures += 1
+                LOG.warning("cannot claim from %s: %s", name, _first_line(error))
+                self._pool.check()
+                self._stop.wait(random.uniform(0.05, min(10.0, 0.2 * 2**failures)))  # noqa: S311
+            except (SynapsorError, psycopg.Error):
+                if not ever:
+                    raise  # a worker that may not claim at all should say so and exit
+                failures += 1
+                LOG.exception("the database refuses a claim from %s", name)
+                self._stop.wait(random.uniform(1.0, 10.0))  # noqa: S311
+            else:
+                ever = True
+                failures = 0
+                if claimed < self._batch:
+                    self._sleep_queue(name)
+
+    def _next_queue(self, *, until_idle: bool) -> str | None:
+        """Wait for a free thread and a queue to look at; return the one that waited longest."""
+        with self._wake:
+            while not self._stop.is_set():
+                now = time.monotonic()
+                name = min(self._look_at, key=lambda each: self._look_at[each])
+                due_in = self._look_at[name] - now
+                if len(self._held) >= self._concurrency:
+                    self._wake.wait()
+                elif due_in <= 0:
+                    # moves behind the others, and a wake-up during the claim makes it due again
+                    self._look_at[name] = now
+                    return name
+                elif until_idle and not self._held:
+                    return None
+                else:
+                    self._wake.wait(due_in)
+        return None
+
+    def _sleep_queue(self, name: str) -> None:
+        """Nothing more is due in a queue: look again at the next poll, unless woken meanwhile."""
+        with self._wake:
+            if self._look_at[name] != 0.0:
+                poll = self._poll * random.uniform(1.0, 1.3)  # noqa: S311
+                self._look_at[name] = time.monotonic() + poll
+
+    def _claim(self, name: str) -> int:
+        self._checkpoint("claiming")
+        with self._transaction() as (client, clock):
+            claims = client.claim_external_actions(
+                name,
+                max_actions=self._batch,
+                lease=self._lease,
+                worker_label=self.label,
+                begin=False,
+            )
+        if not claims:
+            return 0
+        self._checkpoint("claimed")
+        now = time.monotonic()
+        for claim in claims:
+            held = self._hold(claim, clock, now)
+            self._log(logging.INFO, "claimed", held.delivery)
+            self._todo.put(held)
+        return len(claims)
+
+    def _hold(self, claim: Claim, clock: _Clock, now: float) -> _Held:
+        deadline = clock.deadline(claim.lease_expires_at)
+        held = _Held(Delivery(claim, self._begin, deadline), 0.0, 0.0)
+        held.renewed(deadline, now=now)
+        with self._wake:
+            self._held[claim.action_id, claim.claim_token] = held
+            self._wake.notify_all()
+        return held
+
+    def _let_go(self, held: _Held) -> None:
+        claim = held.delivery.claim
+        with self._wake:
+            self._held.pop((claim.action_id, claim.claim_token), None)
+            self._wake.notify_all()
+
+    # handling
+
+    def _handle_loop(self) -> None:
+        while (held := self._todo.get()) is not None:
+            try:
+                self._handle(held)
+            except Exception:
+                # a defect of ours: say nothing about the outcome, the lease runs out
+                LOG.exception("cannot handle %s", held.delivery.action_id)
+                self._let_go(held)
+
+    def _handle(self, held: _Held) -> None:
+        delivery = held.delivery
+        claim = delivery.claim
+        if self._stop.is_set():
+            self._release(held, because="the worker stops")
+            return
+        if delivery.cancelled.is_set():
+            self._let_go(held)
+            return
+        registration = self._registry.get(claim.provider, claim.operation)
+        if registration is None:
+            LOG.error("no handler for %s/%s", claim.provider, claim.operation)
+            self._release(held, because="no handler", delay=timedelta(seconds=60))
+            return
+        held.started_at = time.monotonic()
+        if registration.timeout is not None:
+            held.timeout_at = held.started_at + registration.timeout
+        self._checkpoint("before_begin")
+        try:
+            if registration.begin == "auto":
+                delivery.begin()
+            outcome = registration.function(delivery)
+            if not isinstance(outcome, Outcome):
+                outcome = handlers.unknown(
+                    "InvalidOutcome",
+                    f"the handler returned {type(outcome).__name__} instead of an Outcome",
+                    park=True,
+                )
+        except ClaimLostError as error:
+            self._log(logging.WARNING, "lost", delivery, error=str(error))
+            self._let_go(held)
+            return
+        except ApprovalStaleError as error:
+            # begin_delivery refused to send another request under the same key
+            outcome = handlers.unknown(error.code, error.message, park=True)
+        except BaseException as error:
+            LOG.warning("handler of %s raised", delivery.action_id, exc_info=error)
+            outcome = handlers.classify(error, delivery)
+        held.answered = True
+        self._checkpoint("answered")
+        self._report(held, outcome)
+
+    def _report(self, held: _Held, outcome: Outcome) -> None:
+        claim = held.delivery.claim
+        confirmation = Confirmation(
+            action_id=claim.action_id,
+            claim_token=claim.claim_token,
+            status=outcome.status,
+            response=storable(outcome.response),
+            provider_request_id=storable(outcome.provider_request_id),
+            error_code=storable(outcome.error_code),
+            error_message=storable(outcome.error_message),
+            retryable=outcome.retryable,
+            retry_after=outcome.retry_after,
+        )
+        if outcome.status == "unknown" and not outcome.park:
+            # the database knows whether the contract allows another try with the same key; what
+            # is known goes after it: no longer a verdict, but kept as evidence
+            because = f"{outcome.error_code}: {outcome.error_message}"
+            delay = outcome.retry_after or _back_off(claim.attempt)
+            self._release(held, because=because, delay=delay, let_go=False)
+            held.evidence_only = True
+        self._confirmer.put((held, confirmation))
+
+    # beginning
+
+    def _begin(self, delivery: Delivery, request_digest: str | None) -> None:
+        """Record the beginning; wait for the database's word. Called by ``Delivery.begin``."""
+        claim = delivery.claim
+        with self._wake:
+            held = self._held.get((claim.action_id, claim.claim_token))
+        if held is None or delivery.cancelled.is_set():
+            raise ClaimLostError(delivery.cancelled_because or "the claim was given back")
+        beginning = _Beginning(
+            held,
+            DeliveryStart(
+                action_id=claim.action_id,
+                claim_token=claim.claim_token,
+                request_digest=request_digest,
+            ),
+        )
+        self._beginner.put(beginning)
+        beginning.done.wait()
+        if beginning.error is not None:
+            raise beginning.error
+        delivery.begun = True
+        self._log(logging.DEBUG, "begun", delivery)
+        self._checkpoint("begun")
+
+    def _begin_batch(self, beginnings: list[_Beginning]) -> None:
+        try:
+            pending = beginnings
+            failures = 0
+            while pending := [each for each in pending if not self._given_up(each)]:
+                try:
+                    self._begin_together(pending)
+                except TRANSIENT as error:
+                    failures += 1
+                    LOG.warning("cannot begin: %s", _first_line(error))
+                    self._pause(failures, longest=1.0)
+                else:
+                    return
+        except Exception as error:
+            for each in beginnings:
+                each.error = each.error or error
+            raise
+        finally:
+            for each in beginnings:
+                each.done.set()
+
+    def _given_up(self, beginning: _Beginning) -> bool:
+        """Whether it is too late to begin: nothing is sent, so nothing is lost."""
+        held = beginning.held
+        if time.monotonic() < held.lost_at() and not self._over.is_set():
+            return False
+        beginning.error = ClaimLostError("the lease ended before the delivery could begin")
+        return True
+
+    def _begin_together(self, beginnings: list[_Beginning]) -> None:
+        begun: set[str] = set()
+        if len(beginnings) > 1:
+            with contextlib.suppress(SynapsorError), self._transaction() as (client, _clock):
+                rows = client.begin_deliveries([each.start for each in beginnings])
+                begun = {row.action_id for row in rows}
+        for each in beginnings:
+            if each.start.action_id in begun:
+                continue
+            try:
+                with self._transaction() as (client, _clock):
+                    client.begin_delivery(
+                        each.start.action_id,
+                        each.start.claim_token,
+                        request_digest=each.start.request_digest,
+                    )
+            except ApprovalStaleError as error:
+                each.error = error
+            except SynapsorError as error:
+                each.error = ClaimLostError(str(error))
+
+    # confirming
+
+    def _confirm_batch(self, items: list[tuple[_Held, Confirmation]]) -> None:
+        """Say it until the database has heard it: repeating a confirmation is harmless."""
+        failures = 0
+        while True:
+            try:
+                self._confirm(items)
+            except TRANSIENT as error:
+                failures += 1
+                LOG.warning("cannot confirm %d outcomes: %s", len(items), _first_line(error))
+                if self._over.is_set():
+                    return
+                self._pool.check()
+                self._pause(failures, longest=2.0)
+            except (SynapsorError, psycopg.Error) as error:
+                if len(items) > 1:
+                    for item in items:
+                        self._confirm_batch([item])
+                    return
+                held, confirmation = items[0]
+                self._log(logging.ERROR, "unconfirmed", held.delivery, error=str(error))
+                if confirmation.response is None:
+                    self._let_go(held)
+                    return
+                # the outcome matters more than a response that the database cannot store
+                items = [(held, replace(confirmation, response=None))]
+            else:
+                return
+
+    def _confirm(self, items: list[tuple[_Held, Confirmation]]) -> None:
+        with self._transaction() as (client, _clock):
+            results = client.confirm_external_actions([each for _held, each in items])
+        by_action = {result.action_id: result for result in results}
+        self._checkpoint("confirmed")
+        for held, confirmation in items:
+            result = by_action.get(confirmation.action_id)
+            if held.evidence_only:
+                pass
+            elif result is not None and result.accepted:
+                self._log(
+                    logging.INFO if confirmation.status == "succeeded" else logging.WARNING,
+                    confirmation.status,
+                    held.delivery,
+                    error=confirmation.error_code,
+                    status=result.status,
+                    seconds=None if held.started_at is None else time.monotonic() - held.started_at,
+                )
+            else:
+                self._log(
+                    logging.ERROR,
+                    f"confirmation of {confirmation.status} refused",
+                    held.delivery,
+                    error="no answer" if result is None else result.error_code,
+                    status=None if result is None else result.status,
+                )
+            if confirmation.status == "failed":
+                self._notify(held.delivery.claim.queue)  # another try may be due at once
+            self._let_go(held)
+
+    # giving back
+
+    def _release_waiting(self) -> None:
+        while True:
+            try:
+                held = self._todo.get_nowait()
+            except queue.Empty:
+                return
+            if held is not None:
+                self._release(held, because="the worker stops")
+
+    def _release(
+        self,
+        held: _Held,
+        *,
+        because: str,
+        delay: timedelta | None = None,
+        let_go: bool = True,
+    ) -> None:
+        """Give a claim back; without the database the end of its lease does the same."""
+        delivery = held.delivery
+        failures = 0
+        error: Exception | None = None
+        while not self._over.is_set():
+            try:
+                with self._transaction() as (client, _clock):
+                    action = client.release_claim(
+                        delivery.action_id, delivery.claim.claim_token, delay=delay
+                    )
+            except TRANSIENT as problem:
+                error = problem
+                failures += 1
+                if time.monotonic() >= min(delivery.deadline, self._give_up_at):
+                    break
+                self._pause(failures, longest=2.0)
+            except (SynapsorError, psycopg.Error) as problem:
+                error = problem
+                break
+            else:
+                error = None
+                level = logging.WARNING if delivery.begun else logging.INFO
+                self._log(level, "released", delivery, error=because, status=action.status)
+                break
+        if error is not None:
+            self._log(logging.WARNING, "not released", delivery, error=_first_line(error))
+        if let_go:
+            self._let_go(held)
+
+    # renewing and watching
+
+    def _renew_loop(self) -> None:
+        while not self._over.is_set():
+            now = time.monotonic()
+            with self._wake:
+                renewable = [each for each in self._held.values() if self._renewable(each, now)]
+            for held in renewable:
+                if held.renew_at <= time.monotonic():
+                    self._renew(held)
+            with self._wake:
+                next_at = min(
+                    (each.renew_at for each in self._held.values() if self._renewable(each, now)),
+                    default=now + 1.0,
+                )
+            self._over.wait(min(max(next_at - time.monotonic(), 0.01), 1.0))
+
+    @staticmethod
+    def _renewable(held: _Held, now: float) -> bool:
+        timed_out = held.timeout_at is not None and held.timeout_at <= now and not held.answered
+        return not held.delivery.cancelled.is_set() and not timed_out
+
+    def _renew(self, held: _Held) -> None:
+        delivery = held.delivery
+        try:
+            with self._transaction() as (client, clock):
+                action = client.extend_claim(
+                    delivery.action_id, delivery.claim.claim_token, lease=self._lease
+                )
+        except TRANSIENT as error:
+            LOG.warning("cannot renew %s: %s", delivery.action_id, _first_line(error))
+            held.renew_at = time.monotonic() + min(1.0, delivery.remaining() / 10)
+        except (SynapsorError, psycopg.Error) as error:
+            claim = delivery.claim
+            with self._wake:
+                current = (claim.action_id, claim.claim_token) in self._held
+            if current and not held.answered:
+                self._cancel(held, _first_line(error))
+            else:
+                held.renew_at = float("inf")
+        else:
+            if action.lease_expires_at is not None:
+                held.renewed(clock.deadline(action.lease_expires_at), now=time.monotonic())
+
+    def _watch_loop(self) -> None:
+        """Cancel what is about to lose its lease or has used up its time. No I/O in here."""
+        while not self._over.is_set():
+            now = time.monotonic()
+            with self._wake:
+                held_now = list(self._held.values())
+            next_at = now + 0.5
+            for held in held_now:
+                if held.delivery.cancelled.is_set():
+                    continue
+                if now >= held.lost_at():
+                    self._cancel(held, "the lease could not be renewed")
+                elif held.timeout_at is not None and not held.answered and now >= held.timeout_at:
+                    self._cancel(held, "the handler's time is over")
+                else:
+                    next_at = min(next_at, held.lost_at(), held.timeout_at or next_at)
+            self._over.wait(min(max(next_at - time.monotonic(), 0.01), 0.5))
+
+    def _cancel(self, held: _Held, because: str) -> None:
+        delivery = held.delivery
+        if not delivery.cancelled.is_set():
+            delivery.cancelled_because = because
+            delivery.cancelled.set()
+            self._log(logging.WARNING, "cancelled", delivery, error=because)
+
+    # keeping house and listening
+
+    def _housekeeping_loop(self) -> None:
+        chores: dict[str, Callable[[Client], object]] = {
+            "worker_heartbeat": lambda client: client.worker_heartbeat(self.label, self.queues),
+            "expire_claims": lambda client: client.expire_claims(),
+            "expire_approvals": lambda client: client.expire_approvals(),
+        }
+        while not self._over.is_set():
+            for name, chore in chores.items():
+                try:
+                    with self._transaction() as (client, _clock):
+                        done = chore(client)
+                except (*TRANSIENT, SynapsorError, psycopg.Error) as error:
+                    LOG.warning("%s failed: %s", name, _first_line(error))
+                else:
+                    if isinstance(done, int) and done:
+                        LOG.info("%s: %d", name, done)
+                        self._notify()
+            self._over.wait(self._housekeeping * random.uniform(0.75, 1.25))  # noqa: S311
+
+    def _listen_loop(self) -> None:
+        failures = 0
+        while not self._over.is_set():
+            try:
+                with psycopg.connect(self._listen_dsn, autocommit=True) as connection:
+                    self._listening = connection
+                    connection.execute(f"listen {CHANNEL}")
+                    failures = 0
+                    self._notify()  # whatever was said while nobody listened
+                    while not self._over.is_set():
+                        for notification in connection.notifies(timeout=15.0):
+                            self._notify(notification.payload or None)
+                            if self._over.is_set():
+                                break
+                        connection.execute("select 1")  # notices a dead peer
+            except psycopg.Error as error:
+                if self._over.is_set():
+                    return
+                failures += 1
+                LOG.warning("cannot listen: %s", _first_line(error))
+                self._pause(failures)
+            finally:
+                self._listening = None
+
+    # logging: one line per transition, no arguments, no responses, no secrets
+
+    def _log(
+        self,
+        level: int,
+        event: str,
+        delivery: Delivery,
+        *,
+        error: str | None = None,
+        status: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        if not LOG.isEnabledFor(level):
+            return
+        claim = delivery.claim
+        words = [event, claim.action_id, claim.action, f"{claim.provider}/{claim.operation}"]
+        words.append(f"attempt={claim.attempt}")
+        if status is not None and status != event:
+            words.append(f"status={status}")
+        if seconds is not None:
+            words.append(f"seconds={seconds:.3f}")
+        if error:
+            words.append(f"because={error}")
+        LOG.log(
+            level,
+            " ".join(words),
+            extra={
+                "event": event,
+                "action_id": claim.action_id,
+                "claim_token": claim.claim_token,
+                "tenant_id": claim.tenant_id,
+                "attempt": claim.attempt,
+                "action_status": status,
+                "error_code": error,
+            },
+        )
+
+
+def _back_off(attempt: int) -> timedelta:
+    """Return when to try again after an unknown outcome: 1 s, 2 s, … 60 s, with jitter."""
+    return timedelta(seconds=min(60.0, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def storable(value: Any) -> Any:
+    """Return a value that jsonb can hold: no NUL, no lone surrogate, no NaN, nothing but JSON."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if json.dumps(value) not in {"NaN", "Infinity", "-Infinity"} else str(value)
+    if isinstance(value, dict):
+        return {str(storable(str(key))): storable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [storable(each) for each in value]
+    return storable(str(value))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

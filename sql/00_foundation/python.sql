@@ -1,0 +1,56 @@
+create or replace function synapsor._load_python()
+returns void
+language plpython3u
+set search_path = pg_catalog, pg_temp
+as $python$
+# A replaced function starts with an empty SD: an open session reloads right after an update.
+if "loaded" in SD:
+    return
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+
+package = "synapsor_plpython"
+sources = {}  # assembly: the sources of plpython/synapsor_plpython
+
+
+class EmbeddedPackage(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    synapsor = True
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in sources:
+            return None
+        return importlib.machinery.ModuleSpec(name, self, is_package=name == package)
+
+    def is_package(self, name):
+        return name == package
+
+    def get_source(self, name):
+        return sources[name]
+
+    def get_code(self, name):
+        return compile(sources[name], f"<{name}>", "exec", dont_inherit=True)
+
+
+class Modules(dict):
+    # Imported when first asked for: a session that only claims never compiles the rest.
+    def __missing__(self, name):
+        module = self[name] = importlib.import_module(f"{package}.{name}")
+        return module
+
+
+for name in [name for name in sys.modules if name == package or name.startswith(package + ".")]:
+    del sys.modules[name]
+# Ours comes first: no file on the server's path may stand in for an embedded module.
+sys.meta_path[:] = [
+    EmbeddedPackage(),
+    *(finder for finder in sys.meta_path if not getattr(finder, "synapsor", False)),
+]
+GD["synapsor_python"] = Modules()
+SD["loaded"] = True
+$python$;
+
+comment on function synapsor._load_python() is
+'Publishes the embedded Python package of this version in GD["synapsor_python"].';

@@ -1,0 +1,118 @@
+-- security definer: contracts are written by nobody but their owner.
+create or replace function synapsor.declare_action(definition jsonb)
+returns synapsor.contract
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    checked jsonb;
+    reasons text[];
+    accepted jsonb;
+    latest synapsor.action_contracts;
+    declared synapsor.action_contracts;
+begin
+    if definition is null or jsonb_typeof(definition) <> 'object' then
+        raise exception using
+            errcode = 'SY002',
+            message = 'an action contract is a JSON object',
+            detail = format('A %s was given.', coalesce(jsonb_typeof(definition), 'null')),
+            hint = 'See COMMENT ON FUNCTION synapsor.declare_action for the keys.';
+    end if;
+    checked := synapsor._check_definition(definition);
+    accepted := checked -> 'definition';
+    select array_agg(found.reason order by found.ordinal) into reasons
+    from (
+        select reason.ordinality as ordinal,
+            concat_ws(' ', reason.value ->> 'path', reason.value ->> 'reason') as reason
+        from jsonb_array_elements(checked -> 'reasons') with ordinality as reason
+        union all
+        select 100000 + inspected.ordinality,
+            concat_ws(' ', inspected.value ->> 'path',
+                synapsor._why_unreadable(inspected.value ->> 'kind', inspected.value ->> 'value'))
+        from jsonb_array_elements(checked -> 'checks') with ordinality as inspected
+        where synapsor._why_unreadable(inspected.value ->> 'kind', inspected.value ->> 'value') is not null
+    ) as found;
+    if reasons is not null then
+        raise exception using
+            errcode = 'SY002',
+            message = format('the definition of %s is invalid', coalesce(quote_nullable(definition ->> 'action'), 'an action')),
+            detail = array_to_string(reasons, E'\n'),
+            hint = 'Correct every line; nothing was declared.';
+    end if;
+
+    -- Declarations are rare and take turns, so that two equal ones cannot make two versions.
+    lock table synapsor.action_contracts in share row exclusive mode;
+    select contract.* into latest
+    from synapsor.action_contracts as contract
+    where contract.action = accepted ->> 'action'
+    order by contract.version desc
+    limit 1;
+    if latest.declared = declare_action.definition and latest.retired_at is null then
+        return synapsor._contract(latest);
+    end if;
+
+    insert into synapsor.action_contracts (
+        action, version, label, kind, declared, definition, digest, declared_by, declared_at, provider, operation,
+        queue, priority, lease, idempotent, key_window, max_attempts, retry_initial, retry_multiplier, retry_max,
+        retry_jitter, require_claim_token, poison_after, deliver_within, reconcile_operation, reconcile_after,
+        reconcile_max_attempts, approval_required, approval_role, approvals_required, separate_duties,
+        approval_expires_after, approval_unless, redacted_fields, hidden_names, key_is_sensitive,
+        ordering_key_is_sensitive
+    )
+    select
+        accepted ->> 'action',
+        coalesce(latest.version, 0) + 1,
+        accepted ->> 'label',
+        accepted ->> 'kind',
+        declare_action.definition,
+        accepted,
+        sha256(convert_to(synapsor._canonicalize(accepted), 'UTF8')),
+        synapsor._session() ->> 'principal',
+        synapsor._now(),
+        accepted ->> 'provider',
+        accepted ->> 'operation',
+        accepted ->> 'queue',
+        (accepted ->> 'priority')::smallint,
+        (accepted ->> 'lease')::interval,
+        (accepted -> 'idempotency' ->> 'idempotent')::boolean,
+        (accepted -> 'idempotency' ->> 'window')::interval,
+        -- Not idempotent means one attempt, whatever `retry` says (design.md section 5, rule 9).
+        case when (accepted -> 'idempotency' ->> 'idempotent')::boolean then (accepted -> 'retry' ->> 'max_attempts')::smallint else 1 end,
+        (accepted -> 'retry' ->> 'initial')::interval,
+        (accepted -> 'retry' ->> 'multiplier')::double precision,
+        (accepted -> 'retry' ->> 'max')::interval,
+        accepted -> 'retry' ->> 'jitter' = 'full',
+        (accepted ->> 'require_claim_token')::boolean,
+        (accepted ->> 'poison_after')::smallint,
+        (accepted ->> 'deliver_within')::interval,
+        accepted -> 'reconcile' ->> 'operation',
+        (accepted -> 'reconcile' ->> 'after')::interval,
+        (accepted -> 'reconcile' ->> 'max_attempts')::smallint,
+        (accepted -> 'approval' ->> 'required')::boolean,
+        accepted -> 'approval' ->> 'role',
+        (accepted -> 'approval' ->> 'approvals')::smallint,
+        (accepted -> 'approval' ->> 'separate_duties')::boolean,
+        (accepted -> 'approval' ->> 'expires_after')::interval,
+        ('strict ' || regexp_replace(accepted -> 'approval' ->> 'unless', '^\s*strict\s+', ''))::jsonpath,
+        array(select jsonb_array_elements_text(accepted -> 'redact')),
+        array(select jsonb_object_keys(accepted -> 'hidden')),
+        (checked ->> 'key_is_sensitive')::boolean,
+        (checked ->> 'ordering_key_is_sensitive')::boolean
+    returning * into declared;
+    return synapsor._contract(declared);
+end;
+$function$;
+
+grant execute on function synapsor.declare_action to synapsor_admin;
+
+comment on function synapsor.declare_action is
+    'Validates an action contract and stores it as the next version of its action. A definition equal (as jsonb) to the latest version is a '
+    'no-op and returns that version. Errors: SY002 with every reason, one per line.
+
+Keys (design.md section 4): action, kind, description, label, args or args_schema, hidden, provider, account, operation, queue, idempotency, '
+    'approval, retry, lease, priority, ordering_key, redact, require_claim_token, poison_after, deliver_within, reconcile, actor_types, '
+    'required_roles, require_run. An undeclared `idempotent` is false: such an action is sent once, whatever `retry` says.
+
+Validated and stored, behaviour arrives with its own issue: limits, policies, required_permissions, emits_events, mutates_domain, handler, '
+    'state_machine, adapter_steps, plan, compensate_with. A contract that names policies or limits is refused at proposal (SY009) until they are enforced.';

@@ -1,0 +1,57 @@
+-- security definer: the caller may not write runs; the run gets the session's tenant and principal
+create or replace function synapsor.start_agent_run(
+    workflow text default null,
+    input jsonb default '{}',
+    version text default null
+)
+returns synapsor.run
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    session jsonb := synapsor._session();
+    new_run_id text := synapsor._new_id('run_');
+    started synapsor.runs;
+begin
+    if session ->> 'tenant_id' is null then
+        raise exception using
+            errcode = 'SY005',
+            message = 'the session has no tenant_id',
+            detail = 'A run belongs to one tenant.',
+            hint = 'Open a session with a tenant_id first.';
+    end if;
+    if session ->> 'run_id' is not null then
+        raise exception using
+            errcode = 'SY007',
+            message = 'the session belongs to another run',
+            detail = format('Its run_id is %s.', session ->> 'run_id'),
+            hint = 'A session with a run_id works in that run only; open one without it.';
+    end if;
+    if workflow = '' or length(workflow) > 200 or length(version) > 200 then
+        raise exception using
+            errcode = 'SY003',
+            message = 'a workflow and its version have 1 to 200 characters',
+            hint = 'Leave the workflow out for a run without one.';
+    end if;
+
+    insert into synapsor.runs (
+        run_id, tenant_id, workflow, version, principal, input, correlation_id, started_at
+    )
+    values (
+        new_run_id, session ->> 'tenant_id', start_agent_run.workflow, start_agent_run.version,
+        session ->> 'principal', synapsor._run_payload('input', start_agent_run.input),
+        coalesce(session ->> 'correlation_id', new_run_id), synapsor._now()
+    )
+    returning runs.* into started;
+    return synapsor._as_run(started);
+end;
+$function$;
+
+grant execute on function synapsor.start_agent_run(text, jsonb, text) to synapsor_caller;
+
+comment on function synapsor.start_agent_run(text, jsonb, text) is
+'Starts a run of the session''s tenant and principal, to which record_agent_step and the run_id of '
+'proposals add steps. The workflow''s name and version are recorded as given. SY005 without a '
+'tenant, SY007 when the session is bound to a run, SY003 for a name above 200 characters, SY051 '
+'for an input above 64 KiB.';

@@ -1,0 +1,76 @@
+create table synapsor.action_invocations (
+    action_id text collate "C" primary key,
+    tenant_id text collate "C" not null,
+    action text collate "C" not null,
+    version integer not null,
+    actor text collate "C" not null,
+    actor_type text not null,
+    status text not null,
+    holds_key boolean not null,
+    key_from_template boolean not null,
+    created_at timestamptz not null,
+    completed_at timestamptz,
+    scheduled_at timestamptz,
+    idempotency_key text collate "C",
+    payload_digest bytea,
+    digest bytea,
+    intent text,
+    parameters jsonb,
+    queue text collate "C",
+    account text collate "C",
+    ordering_key text collate "C",
+    run_id text collate "C",
+    step_key text collate "C",
+    correlation_id text collate "C",
+    causation_id text collate "C",
+    traceparent text,
+    result jsonb,
+    error_code text,
+    error_message text,
+    violations jsonb,
+    purged_as text,
+    constraint status_is_known check (status in (
+        'pending', 'running', 'blocked_by_policy', 'waiting_for_approval', 'validation_failed', 'failed',
+        'completed', 'cancelled'
+    )),
+    constraint intents_have_a_digest check ((intent is null) = (digest is null)),
+    constraint key_holders_have_a_key_and_a_payload check (
+        not holds_key or (idempotency_key is not null and payload_digest is not null)
+    )
+) with (fillfactor = 90);
+
+create unique index one_action_per_idempotency_key on synapsor.action_invocations
+(tenant_id, action, idempotency_key) where holds_key;
+
+create index action_invocations_of_a_run on synapsor.action_invocations (run_id, step_key)
+where run_id is not null;
+
+alter table synapsor.action_invocations enable row level security;
+alter table synapsor.action_invocations force row level security;
+create policy tenants_see_their_own on synapsor.action_invocations using (
+    tenant_id = any((select synapsor._visible_tenants())::text [])
+    or (select synapsor._sees_every_tenant())
+);
+
+comment on table synapsor.action_invocations is
+    'One row per attempt to perform an action, refused attempts included, written before anything is decided. It holds what does not '
+    'change: who asked for what, and the intent. Where an external action stands is told by its row in open_external_actions or, once '
+    'finished, by the event that finished it.';
+comment on column synapsor.action_invocations.status is
+    'Authoritative for refused attempts; an accepted external action stays `running` here and its delivery tells the rest.';
+comment on column synapsor.action_invocations.holds_key is
+    'Whether this row is the one action of its (tenant, action, idempotency key); a refused attempt is not.';
+comment on column synapsor.action_invocations.intent is
+    'RFC 8785 canonical JSON of {"action", "arguments", "hidden", "idempotency_key", "version"}: what is approved and what is sent are '
+    'built from these bytes and nothing else (design.md section 5, rule 3).';
+comment on column synapsor.action_invocations.digest is 'SHA-256 of exactly the bytes of intent.';
+comment on column synapsor.action_invocations.payload_digest is
+    'SHA-256 of the canonical JSON of {"action", "arguments", "hidden"}: tells an equal repeat from a conflicting one (rule 2).';
+comment on column synapsor.action_invocations.parameters is
+    'The caller''s parameters verbatim where no intent holds them; above 64 KiB only their size and SHA-256.';
+comment on column synapsor.action_invocations.correlation_id is
+    'The thread this attempt belongs to; null means its own action_id.';
+comment on column synapsor.action_invocations.purged_as is
+    'Set by purge: the final status. Such a row is the tombstone of its idempotency key and is shown by no view.';
+
+select pg_catalog.pg_extension_config_dump('synapsor.action_invocations', '');

@@ -1,0 +1,96 @@
+-- What approving and rejecting share: who may decide, on what, and that the intent is still what it was.
+create or replace function synapsor._require_reviewer(open synapsor.open_external_actions, current synapsor.external_action)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    session constant jsonb := synapsor._session();
+    request synapsor.approval_requests;
+begin
+    if session ->> 'actor_type' <> 'natural_person' then
+        raise exception using
+            errcode = 'SY007',
+            message = format('actor type %s decides nothing', session ->> 'actor_type'),
+            detail = 'Approving, rejecting and settling are for natural persons.';
+    end if;
+    if open.status is distinct from 'proposed' then
+        raise exception using
+            errcode = 'SY021',
+            message = format('action %s does not await approval', current.action_id),
+            detail = format('It is %s.', current.status);
+    end if;
+    if open.expires_at <= synapsor._now() then
+        raise exception using
+            errcode = 'SY021',
+            message = format('the proposal %s has expired', current.action_id),
+            detail = format('It could be decided until %s.', open.expires_at);
+    end if;
+    select asked.* into strict request
+    from synapsor.approval_requests as asked
+    where asked.action_id = open.action_id;
+    if request.role is not null and not session -> 'roles' ? request.role then
+        raise exception using
+            errcode = 'SY007',
+            message = format('action %s is decided by role %s', open.action_id, quote_ident(request.role)),
+            detail = format('%s holds %s.', quote_ident(session ->> 'principal'), session -> 'roles');
+    end if;
+end;
+$function$;
+
+create or replace function synapsor._require_undrifted(action_id text, expected_digest text)
+returns bytea
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    invocation synapsor.action_invocations;
+begin
+    select stored.* into strict invocation
+    from synapsor.action_invocations as stored
+    where stored.action_id = _require_undrifted.action_id;
+    if expected_digest is not null and expected_digest <> encode(invocation.digest, 'hex') then
+        raise exception using
+            errcode = 'SY024',
+            message = format('the digest of action %s is not the expected one', invocation.action_id),
+            detail = format('Expected %s, found %s.', left(expected_digest, 64), encode(invocation.digest, 'hex')),
+            hint = 'Look at the action again and decide on the digest shown.';
+    end if;
+    if sha256(convert_to(invocation.intent, 'UTF8')) <> invocation.digest then
+        raise exception using
+            errcode = 'SY024',
+            message = format('the intent of action %s was changed after it was recorded', invocation.action_id),
+            detail = format(
+                'Recorded digest %s, digest of the intent now %s.', encode(invocation.digest, 'hex'),
+                encode(sha256(convert_to(invocation.intent, 'UTF8')), 'hex')
+            ),
+            hint = 'Cancel or reject it, and find out who wrote to the table.';
+    end if;
+    return invocation.digest;
+end;
+$function$;
+
+create or replace function synapsor._record_verdict(
+    open synapsor.open_external_actions, verdict text, note text, digest bytea
+)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    reviewer constant text := synapsor._session() ->> 'principal';
+begin
+    insert into synapsor.approvals (approval_id, action_id, tenant_id, reviewer, verdict, note, digest, decided_at)
+    values (
+        synapsor._new_id('apr_'), open.action_id, open.tenant_id, reviewer, _record_verdict.verdict, _record_verdict.note,
+        _record_verdict.digest, synapsor._now()
+    );
+exception
+    when unique_violation then
+        raise exception using
+            errcode = 'SY022',
+            message = format('%s has decided on action %s already', quote_ident(reviewer), open.action_id),
+            detail = 'Each reviewer counts once.',
+            hint = 'Another reviewer has to approve.';
+end;
+$function$;

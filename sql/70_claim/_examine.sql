@@ -1,0 +1,119 @@
+-- Looks at candidates that cannot simply be leased and returns those that may be after all; the others change state here:
+-- drifted from what was approved, too late to deliver, too late to repeat with the same key, or behind their lane.
+create or replace function synapsor._examine(special synapsor.open_external_actions [], lease interval)
+returns text []
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    examined_at constant timestamptz := synapsor._now();
+    open synapsor.open_external_actions;
+    contract synapsor.action_contracts;
+    claimable text[] := array[]::text[];
+begin
+    -- Lanes in one order, so that two claims cannot wait for each other.
+    for open in
+        select candidate.*
+        from unnest(special) as candidate
+        order by candidate.tenant_id, candidate.ordering_key nulls first, candidate.position
+    loop
+        contract := synapsor._contract_of(open);
+        if synapsor._has_drifted(open, contract) then
+            continue;
+        elsif open.expires_at <= examined_at and open.deliveries_lost = 0 then
+            perform synapsor._finish(open, 'Expired', 'expired', error_code => 'expired');
+        elsif open.deliveries_lost > 0
+            and not synapsor._may_repeat(open, contract, examined_at + coalesce(lease, contract.lease))
+        then
+            perform synapsor._park(open, contract, 'OutcomeUnknown', 'key_window_closed');
+        elsif open.ordering_key is null or synapsor._enter_lane(open) then
+            claimable := claimable || open.action_id;
+        end if;
+    end loop;
+    return claimable;
+end;
+$function$;
+
+-- Rule 3: what is sent must be what was recorded and what every counted approval was given for. If not, the action needs
+-- its approval anew, or fails where none is asked.
+create or replace function synapsor._has_drifted(
+    open synapsor.open_external_actions, contract synapsor.action_contracts
+)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    recorded bytea;
+    found_now bytea;
+    request synapsor.approval_requests;
+    facts jsonb;
+begin
+    select invocation.digest, sha256(convert_to(invocation.intent, 'UTF8')) into strict recorded, found_now
+    from synapsor.action_invocations as invocation
+    where invocation.action_id = open.action_id;
+    if recorded = found_now and not exists (
+        select from synapsor.approvals as approval
+        where approval.action_id = open.action_id and approval.voided_at is null
+            and approval.verdict = 'approved' and approval.digest <> recorded
+    ) then
+        return false;
+    end if;
+    facts := jsonb_build_object(
+        'recorded_digest', encode(recorded, 'hex'), 'intent_digest', encode(found_now, 'hex')
+    );
+    update synapsor.approvals as approval
+    set voided_at = synapsor._now()
+    where approval.action_id = open.action_id and approval.voided_at is null;
+    select asked.* into request
+    from synapsor.approval_requests as asked
+    where asked.action_id = open.action_id;
+    if open.deliveries_lost > 0 then
+        perform synapsor._park(open, contract, 'OutcomeUnknown', 'SY024', facts);
+    elsif found then
+        open.status := 'proposed';
+        open.queued_at := null;
+        open.expires_at := request.expires_at;
+        perform synapsor._move(open, 'ApprovalVoided', detail => facts, error_code => 'SY024');
+    else
+        perform synapsor._finish(open, 'Failed', 'failed', detail => facts, error_code => 'SY024');
+    end if;
+    return true;
+end;
+$function$;
+
+-- Rule 8: a delivery of unknown outcome is repeated only where the provider deduplicates by our key, and still will when
+-- the new lease ends. Five lost in a row, or what poison_after says, are not an accident any more.
+create or replace function synapsor._may_repeat(
+    open synapsor.open_external_actions, contract synapsor.action_contracts, lease_end timestamptz
+)
+returns boolean
+language sql
+stable
+begin atomic
+    select contract.idempotent
+        and open.deliveries_lost < contract.poison_after
+        and coalesce(open.first_delivery_at + contract.key_window >= lease_end, true);
+end;
+
+-- claimed or queued → unknown: nobody can know whether it was performed.
+create or replace function synapsor._park(
+    open synapsor.open_external_actions,
+    contract synapsor.action_contracts,
+    event_type text,
+    error_code text,
+    detail jsonb default null
+)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    open.status := 'unknown';
+    open.available_at := synapsor._now() + coalesce(contract.reconcile_after, interval '0');
+    open.lease_expires_at := null;
+    open.expires_at := null;
+    open.error_code := error_code;
+    perform synapsor._move(open, event_type, detail => detail, error_code => error_code);
+end;
+$function$;

@@ -1,0 +1,68 @@
+-- Leases locked actions: state, event and the rows a worker gets, in one statement.
+create or replace function synapsor._lease(
+    action_ids text [],
+    principal text,
+    worker_label text,
+    lease interval,
+    purpose text,
+    begins boolean,
+    claimed_at timestamptz
+)
+returns setof synapsor.claim
+language sql
+set search_path = pg_catalog, pg_temp
+as $function$
+    with leased as (
+        update synapsor.open_external_actions as open
+        set
+            status = 'claimed',
+            -- The clock in it keeps a restored database from issuing an old token again.
+            claim_token = greatest(open.claim_token + 1, (extract(epoch from claimed_at) * 1000000)::bigint),
+            attempts = open.attempts + case when _lease.purpose = 'deliver' then 1 else 0 end,
+            reconciliations = open.reconciliations + case when _lease.purpose = 'reconcile' then 1 else 0 end,
+            claims_lost = case when begins then 0 else open.claims_lost end,
+            last_sequence = open.last_sequence + 1,
+            lease_expires_at = claimed_at + coalesce(_lease.lease, contract.lease),
+            delivery_started_at = case when begins and _lease.purpose = 'deliver' then claimed_at end,
+            first_delivery_at = case
+                when begins and _lease.purpose = 'deliver' then coalesce(open.first_delivery_at, claimed_at)
+                else open.first_delivery_at
+            end,
+            worker_principal = principal,
+            worker_label = _lease.worker_label,
+            purpose = _lease.purpose
+        from synapsor.action_contracts as contract, synapsor.open_external_actions as before
+        where open.action_id = any(action_ids) and contract.contract_id = open.contract_id
+            and before.action_id = open.action_id
+        returning open.*, before.first_delivery_at as delivered_before, contract.provider, contract.operation,
+            contract.reconcile_operation
+    ),
+
+    recorded as (
+        insert into synapsor.external_action_events (
+            action_id, sequence, attempt, event_id, tenant_id, event_type, status, actor, occurred_at, claim_token,
+            lease_expires_at, delivery_started_at, worker_principal, worker_label, note
+        )
+        select
+            leased.action_id, leased.last_sequence, leased.attempts, synapsor._new_id('evt_'), leased.tenant_id,
+            'Claimed', 'claimed', principal, claimed_at, leased.claim_token, leased.lease_expires_at,
+            leased.delivery_started_at, principal, leased.worker_label,
+            case when leased.purpose = 'reconcile' then 'to reconcile' end
+        from leased
+    )
+
+    select
+        leased.action_id, leased.claim_token, leased.tenant_id, invocation.action, invocation.version,
+        leased.provider, invocation.account,
+        case leased.purpose when 'reconcile' then leased.reconcile_operation else leased.operation end,
+        leased.queue,
+        (invocation.intent::jsonb -> 'arguments') || (invocation.intent::jsonb -> 'hidden'),
+        invocation.intent, encode(invocation.digest, 'hex'),
+        invocation.idempotency_key || case when leased.generation > 1 then '#' || leased.generation else '' end,
+        leased.attempts::integer, leased.lease_expires_at, leased.delivered_before, leased.purpose,
+        invocation.run_id, invocation.step_key, coalesce(invocation.correlation_id, invocation.action_id),
+        invocation.traceparent
+    from leased
+    inner join synapsor.action_invocations as invocation using (action_id)
+    order by leased.rank, leased.position;
+$function$;

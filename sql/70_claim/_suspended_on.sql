@@ -1,0 +1,32 @@
+create or replace function synapsor._suspended_on(queue text)
+returns synapsor.suspended
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    suspended synapsor.suspended;
+    actions text[];
+    providers text[];
+begin
+    select
+        coalesce(bool_or(stop.kind = 'all' or (stop.kind = 'queue' and stop.name = _suspended_on.queue)), false),
+        array_agg(stop.name) filter (where stop.kind = 'tenant'),
+        array_agg(stop.name) filter (where stop.kind = 'principal'),
+        array_agg(stop.name) filter (where stop.kind = 'action'),
+        array_agg(stop.name) filter (where stop.kind = 'provider')
+    into suspended.everything, suspended.tenants, suspended.principals, actions, providers
+    from synapsor.suspensions as stop;
+    if actions is not null or providers is not null then
+        suspended.contracts := array(
+            select contract.contract_id
+            from synapsor.action_contracts as contract
+            where contract.action = any(actions) or contract.provider = any(providers)
+        );
+    end if;
+    -- A negative priority puts rank behind the due time: look that much further ahead.
+    select make_interval(mins => greatest(-min(contract.priority), 0)) into suspended.rank_ahead
+    from synapsor.action_contracts as contract;
+    return suspended;
+end;
+$function$;

@@ -1,0 +1,11 @@
+-- Only a queue whose workers sleep is notified: a NOTIFY in every transaction takes a global lock at commit. A wake-up
+-- that is missed costs one poll interval.
+create or replace function synapsor._wake_workers(queue text)
+returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $function$
+    select pg_notify('synapsor_queues', idle.queue)
+    from synapsor.idle_queues as idle
+    where idle.queue = _wake_workers.queue;
+$function$;

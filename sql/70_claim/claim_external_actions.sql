@@ -1,0 +1,122 @@
+-- security definer: nobody but the owner changes an action's state or reads intents.
+create or replace function synapsor.claim_external_actions(
+    queue text,
+    max_actions integer default 1,
+    lease interval default null,
+    worker_label text default null,
+    purpose text default 'deliver',
+    "begin" boolean default true
+)
+returns setof synapsor.claim
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    claimed_at constant timestamptz := synapsor._now();
+    principal constant text := synapsor._session() ->> 'principal';
+    sees_every constant boolean := synapsor._sees_every_tenant();
+    tenants constant text[] := synapsor._visible_tenants();
+    suspended synapsor.suspended;
+    wanted integer := max_actions;
+    candidates text[];
+    special synapsor.open_external_actions[];
+    claimable text[] := array[]::text[];
+begin
+    if queue is null or max_actions is null or max_actions not between 1 and 1000
+        or lease not between interval '1 second' and interval '1 day'
+        or purpose is null or purpose not in ('deliver', 'reconcile')
+    then
+        raise exception using
+            errcode = 'SY003',
+            message = 'a claim names a queue, 1 to 1000 actions, a lease of 1 second to 1 day, and the purpose deliver or reconcile',
+            detail = format(
+                'Given: queue %s, max_actions %s, lease %s, purpose %s.', quote_nullable(queue), max_actions,
+                coalesce(lease::text, 'of the contract'), quote_nullable(purpose)
+            );
+    end if;
+    if current_setting('synchronous_commit') = 'off' then
+        -- A claim lost in a crash would let the same token be issued twice.
+        perform set_config('synchronous_commit', 'on', true);
+    end if;
+    suspended := synapsor._suspended_on(queue);
+    if suspended.everything then
+        return;
+    end if;
+
+    if purpose = 'reconcile' then
+        claimable := synapsor._reconcilable(queue, max_actions, suspended);
+    else
+        -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds are bounded.
+        for round in 1..20 loop
+            select
+                array_agg(ready.action_id order by ready.rank, ready.position) filter (where not ready.is_special),
+                array_agg(ready.state order by ready.rank, ready.position) filter (where ready.is_special)
+            into candidates, special
+            from (
+                select open.action_id, open.rank, open.position, open.state,
+                    open.ordering_key is not null
+                    or coalesce(open.expires_at <= claimed_at, false)
+                    or open.deliveries_lost > 0
+                    or invocation.digest is distinct from sha256(convert_to(invocation.intent, 'UTF8'))
+                    or exists (
+                        select from synapsor.approvals as approval
+                        where approval.action_id = open.action_id and approval.voided_at is null
+                            and approval.verdict = 'approved' and approval.digest <> invocation.digest
+                    ) as is_special
+                from (
+                    select stored.*, stored as state
+                    from synapsor.open_external_actions as stored
+                    where stored.queue = claim_external_actions.queue and stored.status = 'queued'
+                        and not stored.waits_for_lane and not stored.action_id = any(claimable)
+                        and stored.rank <= claimed_at + suspended.rank_ahead and stored.available_at <= claimed_at
+                        and (sees_every or stored.tenant_id = any(tenants))
+                        and (suspended.tenants is null or not stored.tenant_id = any(suspended.tenants))
+                        and (suspended.contracts is null or not stored.contract_id = any(suspended.contracts))
+                        and (suspended.principals is null or not exists (
+                            select from synapsor.action_invocations as proposal
+                            where proposal.action_id = stored.action_id and proposal.actor = any(suspended.principals)
+                        ))
+                    order by stored.rank, stored.position
+                    limit wanted
+                    for update skip locked
+                ) as open
+                inner join synapsor.action_invocations as invocation using (action_id)
+            ) as ready;
+            exit when candidates is null and special is null;
+            claimable := claimable || coalesce(candidates, '{}');
+            if special is not null then
+                claimable := claimable || synapsor._examine(special, lease);
+            end if;
+            wanted := max_actions - cardinality(claimable);
+            exit when wanted <= 0 or special is null;
+        end loop;
+    end if;
+
+    if cardinality(claimable) = 0 then
+        insert into synapsor.idle_queues (queue, since)
+        select claim_external_actions.queue, claimed_at
+        where not exists (select from synapsor.idle_queues as idle where idle.queue = claim_external_actions.queue)
+        on conflict on constraint idle_queues_pkey do nothing;
+        return;
+    end if;
+    delete from synapsor.idle_queues as idle
+    where idle.queue = (
+        select awake.queue from synapsor.idle_queues as awake
+        where awake.queue = claim_external_actions.queue
+        for update skip locked
+    );
+    return query
+    select claimed.*
+    from synapsor._lease(claimable, principal, left(worker_label, 255), lease, purpose, "begin", claimed_at) as claimed;
+end;
+$function$;
+
+grant execute on function synapsor.claim_external_actions to synapsor_worker;
+
+comment on function synapsor.claim_external_actions is
+    'Claims up to max_actions (1 to 1000) due actions of a queue for the session''s principal, by rank, and returns what a worker needs to '
+    'perform them; never two workers the same one. lease: 1 second to 1 day, null takes each contract''s. With begin the claim counts as '
+    'begin_delivery; a worker that calls begin_delivery just before the first byte passes false. Purpose `reconcile` claims unknown '
+    'actions whose contract names a reconcile operation. Every claim raises claim_token; claims commit synchronously. No rows: nothing is '
+    'due, or it is suspended. Errors: SY003. Source: design.md section 5, rules 5 and 8.';

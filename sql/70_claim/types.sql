@@ -1,0 +1,58 @@
+create type synapsor.claim as (
+    action_id text,
+    claim_token bigint,
+    tenant_id text,
+    action text,
+    version integer,
+    provider text,
+    account text,
+    operation text,
+    queue text,
+    arguments jsonb,
+    intent text,
+    digest text,
+    idempotency_key text,
+    attempt integer,
+    lease_expires_at timestamptz,
+    delivery_started_at timestamptz,
+    purpose text,
+    run_id text,
+    step_key text,
+    correlation_id text,
+    traceparent text
+);
+
+comment on type synapsor.claim is
+    'A worker''s fenced lease on an external action, with everything needed to perform it: arguments are ARG and HIDDEN values together, '
+    'delivery_started_at is that of an earlier attempt.';
+
+create type synapsor.suspended as (
+    everything boolean,
+    tenants text [],
+    principals text [],
+    contracts integer [],
+    rank_ahead interval
+);
+
+comment on type synapsor.suspended is 'What a claim on one queue has to leave out; null where nothing of that kind is suspended.';
+
+create type synapsor.verdict as (
+    code text,
+    message text,
+    detail text,
+    hint text,
+    repeated boolean
+);
+
+comment on type synapsor.verdict is
+    'How a worker''s call on a claim is judged: all null when it is in order; repeated when this claim said the same before.';
+
+create type synapsor.worker as (
+    worker_principal text,
+    worker_label text,
+    queues text [],
+    last_seen_at timestamptz,
+    held integer
+);
+
+comment on type synapsor.worker is 'A worker as worker_heartbeat returns it and synapsor_workers shows it.';

@@ -1,0 +1,100 @@
+-- security definer: nobody but the owner changes an action's state.
+create or replace function synapsor.confirm_external_actions(confirmations jsonb)
+returns setof synapsor.confirmation
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    confirmed_at constant timestamptz := synapsor._now();
+    principal constant text := synapsor._session() ->> 'principal';
+    sees_every constant boolean := synapsor._sees_every_tenant();
+    tenants constant text[] := synapsor._visible_tenants();
+    done boolean[];
+    entry jsonb;
+    ordinal bigint;
+begin
+    if confirmations is null or jsonb_typeof(confirmations) <> 'array' or jsonb_array_length(confirmations) > 10000 then
+        raise exception using
+            errcode = 'SY003',
+            message = 'confirmations are a JSON array of at most 10000 objects';
+    end if;
+    -- In one order, so that two batches cannot wait for each other.
+    perform
+    from synapsor.open_external_actions as open
+    where open.action_id in (select said.value ->> 'action_id' from jsonb_array_elements(confirmations) as said)
+        and (sees_every or open.tenant_id = any(tenants))
+    order by open.action_id
+    for update;
+
+    -- Plain successes of live claims, which is nearly all of them, end in one statement.
+    with said as materialized (
+        select
+            element.ordinality, element.value as entry, element.value ->> 'action_id' as action_id,
+            case
+                when element.value ->> 'claim_token' ~ '^[0-9]{1,18}$' then (element.value ->> 'claim_token')::bigint
+            end as claim_token
+        from jsonb_array_elements(confirmations) with ordinality as element
+    ),
+
+    sound as materialized (
+        select distinct on (said.action_id)
+            said.action_id, said.ordinality, said.entry
+        from said
+        inner join synapsor.open_external_actions as open using (action_id)
+        where said.entry ->> 'status' = 'succeeded' and open.status = 'claimed' and open.purpose = 'deliver'
+            and open.worker_principal = principal and open.claim_token = said.claim_token
+            and open.lease_expires_at > confirmed_at and open.ordering_key is null
+            and (sees_every or open.tenant_id = any(tenants))
+        order by said.action_id, said.ordinality
+    ),
+
+    ended as (
+        delete from synapsor.open_external_actions as open
+        using sound
+        where open.action_id = sound.action_id
+        returning open.*, sound.ordinality, sound.entry
+    ),
+
+    recorded as (
+        insert into synapsor.external_action_events (
+            action_id, sequence, attempt, event_id, tenant_id, event_type, status, actor, occurred_at, claim_token,
+            lease_expires_at, delivery_started_at, worker_principal, worker_label, confirmed, provider_request_id,
+            error_code, detail
+        )
+        select
+            ended.action_id, ended.last_sequence + 1, ended.attempts, synapsor._new_id('evt_'), ended.tenant_id,
+            'Succeeded', 'succeeded', principal, confirmed_at, ended.claim_token, ended.lease_expires_at,
+            ended.delivery_started_at, ended.worker_principal, ended.worker_label, 'succeeded',
+            left(ended.entry ->> 'provider_request_id', 255), left(ended.entry ->> 'error_code', 255),
+            nullif(jsonb_strip_nulls(jsonb_build_object(
+                'response', nullif(nullif(synapsor._bounded(ended.entry -> 'response'), '{}'), 'null'),
+                'error_message', left(ended.entry ->> 'error_message', 2000)
+            )), '{}')
+        from ended
+    )
+
+    select array_agg(ended.ordinality is not null order by said.ordinality) into done
+    from said left join ended using (ordinality);
+
+    for entry, ordinal in
+        select element.value, element.ordinality
+        from jsonb_array_elements(confirmations) with ordinality as element
+        order by element.ordinality
+    loop
+        if done[ordinal] then
+            return next row(entry ->> 'action_id', true, true, 'succeeded', null, null)::synapsor.confirmation;
+        else
+            return next synapsor._confirm_entry(entry);
+        end if;
+    end loop;
+end;
+$function$;
+
+grant execute on function synapsor.confirm_external_actions to synapsor_worker;
+
+comment on function synapsor.confirm_external_actions is
+    'confirm_external_action for an array of objects with the same keys (action_id, status, response, provider_request_id, error_code, '
+    'error_message, retry_after, retryable, claim_token), at most 10000. Each is judged on its own and none raises: accepted tells, and '
+    'error_code and error_message say why not. A refused one changes nothing, but where its worker had a claim on the action it is kept '
+    'as an event `LateConfirmation` with all it brought, as evidence for reconciliation. Source: design.md section 5, rule 6.';

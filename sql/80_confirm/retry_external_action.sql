@@ -1,0 +1,69 @@
+-- security definer: nobody but the owner changes an action's state.
+create or replace function synapsor.retry_external_action(action_id text, note text default null)
+returns synapsor.external_action
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    open synapsor.open_external_actions := synapsor._lock_action(action_id);
+    current synapsor.external_action;
+    invocation synapsor.action_invocations;
+    contract synapsor.action_contracts;
+    history record;
+begin
+    if synapsor._session() ->> 'actor_type' <> 'natural_person' then
+        raise exception using
+            errcode = 'SY007',
+            message = format('actor type %s decides nothing', synapsor._session() ->> 'actor_type'),
+            detail = 'A failed action is retried by a natural person.';
+    end if;
+    -- The ended action has no state row; its invocation makes two operators take turns.
+    select stored.* into strict invocation
+    from synapsor.action_invocations as stored
+    where stored.action_id = retry_external_action.action_id
+    for no key update;
+    open := synapsor._lock_action(action_id);
+    current := synapsor._external_action(action_id, false);
+    select count(*) filter (where event.event_type = 'Retried') as retries,
+        max(event.sequence) as last_sequence,
+        max(event.claim_token) as last_token
+    into history
+    from synapsor.external_action_events as event
+    where event.action_id = invocation.action_id;
+    if open.status in ('queued', 'claimed') and open.generation = history.retries + 1 and history.retries > 0 then
+        return current;
+    end if;
+    if current.status <> 'failed' then
+        raise exception using
+            errcode = 'SY014',
+            message = format('action %s is %s, not failed', current.action_id, current.status),
+            hint = case current.status
+                when 'unknown' then 'Settle it with synapsor.settle_external_action once its outcome is known.'
+                else 'Only a failed action is retried.'
+            end;
+    end if;
+    select declared.* into strict contract
+    from synapsor.action_contracts as declared
+    where declared.action = invocation.action and declared.version = invocation.version;
+    insert into synapsor.open_external_actions (
+        action_id, tenant_id, contract_id, generation, last_sequence, status, position, rank, available_at, queue,
+        ordering_key, claim_token
+    )
+    values (
+        invocation.action_id, invocation.tenant_id, contract.contract_id, history.retries + 2, history.last_sequence,
+        'queued', nextval('synapsor.queue_positions'), synapsor._now(), synapsor._now(), invocation.queue,
+        invocation.ordering_key, history.last_token
+    )
+    returning * into open;
+    perform synapsor._queue_action(open, contract, 'Retried', note);
+    return synapsor._external_action(action_id, true);
+end;
+$function$;
+
+grant execute on function synapsor.retry_external_action to synapsor_approver, synapsor_admin;
+
+comment on function synapsor.retry_external_action is
+    'Queues a failed action again, for a natural person who takes it on himself. The provider is given the idempotency key with the '
+    'generation appended (#2, #3, …), because providers replay stored failures. Retrying what is queued again already changes nothing. '
+    'Errors: SY007, SY011, SY014 not failed. Source: design.md section 5, rules 2 and 9.';

@@ -1,0 +1,80 @@
+-- security definer: nobody but the owner changes an action's state.
+create or replace function synapsor.settle_external_action(
+    action_id text,
+    status text,
+    evidence jsonb default '{}',
+    note text default null
+)
+returns synapsor.external_action
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    open synapsor.open_external_actions := synapsor._lock_action(action_id);
+    current constant synapsor.external_action := synapsor._external_action(action_id, false);
+    contract synapsor.action_contracts;
+    settled synapsor.external_action_events;
+    detail jsonb;
+begin
+    if status is null or status not in ('succeeded', 'failed', 'queued') then
+        raise exception using
+            errcode = 'SY003',
+            message = format('an outcome cannot be settled as %s', quote_nullable(left(status, 64))),
+            hint = 'Settle it as succeeded, failed, or queued (known not done, to be done).';
+    end if;
+    if open.status = 'claimed' and open.purpose = 'reconcile'
+        and open.worker_principal = synapsor._session() ->> 'principal'
+    then
+        perform synapsor._raise(synapsor._judge_claim(open, action_id, open.claim_token));
+    elsif not synapsor._caller_has('synapsor_approver') and not synapsor._caller_has('synapsor_admin') then
+        raise exception using
+            errcode = 'SY007',
+            message = format('%s has not claimed action %s to reconcile it', quote_ident(synapsor._session() ->> 'principal'), current.action_id),
+            hint = 'Claim it with purpose reconcile, or ask an approver.';
+    elsif synapsor._session() ->> 'actor_type' <> 'natural_person' then
+        raise exception using
+            errcode = 'SY007',
+            message = format('actor type %s decides nothing', synapsor._session() ->> 'actor_type'),
+            detail = 'Approving, rejecting and settling are for natural persons.';
+    elsif open.status is distinct from 'unknown' then
+        select event.* into settled
+        from synapsor.external_action_events as event
+        where event.action_id = settle_external_action.action_id and event.event_type <> 'LateConfirmation'
+        order by event.sequence desc
+        limit 1;
+        if settled.event_type = 'Settled' and settled.status = settle_external_action.status then
+            return current;
+        end if;
+        raise exception using
+            errcode = 'SY014',
+            message = format('action %s is %s, not unknown', current.action_id, current.status),
+            hint = 'Only an unknown outcome is settled; a failed action is retried with synapsor.retry_external_action.';
+    end if;
+
+    detail := jsonb_build_object('evidence', synapsor._bounded(coalesce(evidence, '{}')));
+    if status = 'queued' then
+        contract := synapsor._contract_of(open);
+        -- Known not done: nothing is uncertain any more, and the provider's key window starts anew.
+        open.deliveries_lost := 0;
+        open.first_delivery_at := null;
+        open.available_at := synapsor._now();
+        perform synapsor._queue_action(open, contract, 'Settled', note, detail);
+    else
+        perform synapsor._finish(
+            open, 'Settled', status, note, detail,
+            error_code => case when status = 'failed' then coalesce(open.error_code, 'settled') end,
+            provider_request_id => left(evidence ->> 'provider_request_id', 255)
+        );
+    end if;
+    return synapsor._external_action(action_id, true);
+end;
+$function$;
+
+grant execute on function synapsor.settle_external_action to synapsor_approver, synapsor_worker, synapsor_admin;
+
+comment on function synapsor.settle_external_action is
+    'Ends the uncertainty of an unknown action: succeeded, failed, or queued (known not done, to be done). An approver or administrator who is '
+    'a natural person may, and the worker that claimed it with purpose reconcile. evidence: what was found, kept up to 64 KiB; its '
+    'provider_request_id, if any, is shown with the action. The same again changes nothing. Errors: SY003, SY007, SY011, SY014 not '
+    'unknown, SY031 the reconciliation''s claim has expired. Source: design.md sections 4 and 5.';

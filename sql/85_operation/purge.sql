@@ -1,0 +1,101 @@
+-- security definer: the one documented deletion.
+create or replace function synapsor.purge(before timestamptz, max_actions integer default 10000)
+returns integer
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if before is null or max_actions is null or max_actions < 1 then
+        raise exception using
+            errcode = 'SY003',
+            message = 'purge takes a moment and a number of actions above zero';
+    end if;
+    if synapsor._session() ?| array['tenant_id', 'tenants'] then
+        return synapsor._purge(before, max_actions);
+    end if;
+    return synapsor._as_every_tenant(
+        'select synapsor._purge($1::timestamptz, $2::integer)', array[before::text, max_actions::text]
+    )::integer;
+end;
+$function$;
+
+grant execute on function synapsor.purge to synapsor_admin;
+
+comment on function synapsor.purge is
+    'Removes invocations finished before a moment, with their events and approvals, at most max_actions of them, oldest ids first, and '
+    'returns their number. What remains is a tombstone of each idempotency key, so that a repeated proposal is not performed again, and '
+    'one `Purged` event per tenant with the count. With a session, its tenants; without one, every tenant. Errors: SY003.';
+
+create or replace function synapsor._purge(before timestamptz, max_actions integer)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    purged text[];
+begin
+    with finished as (
+        select invocation.action_id,
+            coalesce(outcome.status, invocation.status) as status
+        from synapsor.action_invocations as invocation
+        left join lateral (
+            select event.status, event.occurred_at
+            from synapsor.external_action_events as event
+            where event.action_id = invocation.action_id
+            order by event.sequence desc
+            limit 1
+        ) as outcome on true
+        where invocation.purged_as is null and invocation.created_at < before
+            and coalesce(outcome.occurred_at, invocation.completed_at) < before
+            and not exists (
+                select from synapsor.open_external_actions as open where open.action_id = invocation.action_id
+            )
+        order by invocation.action_id
+        limit max_actions
+        for update of invocation skip locked
+    ),
+
+    emptied as (
+        update synapsor.action_invocations as invocation
+        set purged_as = finished.status, intent = null, digest = null, parameters = null, violations = null,
+            result = null, error_message = null, ordering_key = null, traceparent = null
+        from finished
+        where invocation.action_id = finished.action_id and invocation.holds_key
+        returning invocation.action_id, invocation.tenant_id
+    ),
+
+    removed as (
+        delete from synapsor.action_invocations as invocation
+        using finished
+        where invocation.action_id = finished.action_id and not invocation.holds_key
+        returning invocation.action_id, invocation.tenant_id
+    ),
+
+    gone as (
+        select * from emptied
+        union all
+        select * from removed
+    ),
+
+    counted as (
+        insert into synapsor.external_action_events (
+            action_id, sequence, event_id, tenant_id, event_type, status, actor, occurred_at, note, detail
+        )
+        select
+            synapsor._new_id('act_'), 1, synapsor._new_id('evt_'), gone.tenant_id, 'Purged', 'purged',
+            synapsor._session() ->> 'principal', synapsor._now(),
+            format('%s invocations finished before %s', count(*), before),
+            jsonb_build_object('purged', count(*), 'before', before)
+        from gone
+        group by gone.tenant_id
+    )
+
+    select array_agg(gone.action_id) into purged from gone;
+    delete from synapsor.external_action_events as event where event.action_id = any(purged);
+    delete from synapsor.approvals as approval where approval.action_id = any(purged);
+    delete from synapsor.approval_requests as request where request.action_id = any(purged);
+    delete from synapsor.run_steps as step where step.action_id = any(purged);
+    return coalesce(cardinality(purged), 0);
+end;
+$function$;

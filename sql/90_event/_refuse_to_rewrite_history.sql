@@ -1,0 +1,26 @@
+create or replace function synapsor._refuse_to_rewrite_history() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if tg_op = 'DELETE' and exists (
+        select from synapsor.action_invocations as invocation
+        where invocation.action_id = old.action_id and invocation.purged_as is not null
+    ) then
+        return old;
+    end if;
+    raise exception using
+        errcode = 'object_not_in_prerequisite_state',
+        message = 'events are append-only',
+        detail = format('%s of synapsor.%s was refused.', tg_op, tg_table_name),
+        hint = 'Use synapsor.purge to remove finished actions with all their rows.';
+end;
+$function$;
+
+create or replace trigger external_action_events_are_append_only
+before update or delete on synapsor.external_action_events
+for each row execute function synapsor._refuse_to_rewrite_history();
+
+create or replace trigger external_action_events_are_not_truncated
+before truncate on synapsor.external_action_events
+for each statement execute function synapsor._refuse_to_rewrite_history();

@@ -1,0 +1,89 @@
+-- security definer: suspensions, lanes and workers are in no tenant's view; only what holds up the
+-- session's own actions is told
+create or replace function synapsor._delivery_context(action_ids text[])
+returns table (
+    action_id text,
+    waits_behind text,
+    suspended_kind text,
+    suspended_name text,
+    suspended_reason text,
+    suspended_at timestamptz,
+    worker_seen_at timestamptz
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+    select
+        open.action_id,
+        lane.action_id,
+        suspension.kind,
+        suspension.name,
+        suspension.reason,
+        suspension.suspended_at,
+        worker.last_seen_at
+    from synapsor.open_external_actions as open
+    inner join synapsor.action_invocations as invocation
+        on open.action_id = invocation.action_id
+    inner join synapsor.action_contracts as contract
+        on open.contract_id = contract.contract_id
+    left join lateral (
+        select earlier.action_id
+        from synapsor.open_external_actions as earlier
+        where
+            open.status = 'queued'
+            and open.ordering_key is not null
+            and earlier.tenant_id = open.tenant_id
+            and earlier.queue = open.queue
+            and earlier.ordering_key = open.ordering_key
+            and earlier.status in ('queued', 'claimed', 'unknown')
+            and (
+                earlier.position < open.position
+                or exists (
+                    select from synapsor.ordering_lanes as held
+                    where
+                        held.tenant_id = open.tenant_id
+                        and held.queue = open.queue
+                        and held.ordering_key = open.ordering_key
+                        and held.holder = earlier.action_id
+                        and held.holder <> open.action_id
+                )
+            )
+        order by (earlier.status = 'queued'), earlier.position
+        limit 1
+    ) as lane on true
+    left join lateral (
+        select held.*
+        from synapsor.suspensions as held
+        where
+            held.kind = 'all'
+            or held.kind = 'queue' and held.name = open.queue
+            or held.kind = 'provider' and held.name = contract.provider
+            or held.kind = 'action' and held.name = invocation.action
+            or held.kind = 'tenant' and held.name = open.tenant_id
+            or held.kind = 'principal' and held.name = invocation.actor
+        order by held.suspended_at
+        limit 1
+    ) as suspension on true
+    left join lateral (
+        select max(seen.last_seen_at) as last_seen_at
+        from synapsor.workers as seen
+        where open.queue = any(seen.queues)
+    ) as worker on true
+    where
+        open.action_id = any(action_ids)
+        and open.status in ('queued', 'unknown')
+        and (
+            open.tenant_id = any((select synapsor._visible_tenants())::text[])
+            or (select synapsor._sees_every_tenant())
+        );
+$function$;
+
+grant execute on function synapsor._delivery_context(text[])
+to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
+
+comment on function synapsor._delivery_context(text[]) is
+'What may hold up queued and unknown actions of the session''s tenants: the action ahead of theirs '
+'under the same ordering key, the oldest suspension that covers them, and when a worker last '
+'reported on their queue.';

@@ -1,0 +1,149 @@
+create or replace function synapsor.explain_agent_run(run_id text, format text default 'text')
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    document jsonb;
+    explanation jsonb;
+begin
+    perform synapsor._require_explain_format(format);
+
+    -- Payloads go in as previews: a line of text shows no more of them, and json has them below.
+    select jsonb_build_object(
+        'run', jsonb_build_object(
+            'run_id', run.run_id,
+            'tenant_id', run.tenant_id,
+            'workflow', run.workflow,
+            'plan', run.plan,
+            'version', run.version,
+            'state', run.state,
+            'principal', run.principal,
+            'input', synapsor._preview(run.input),
+            'output', synapsor._preview(run.output),
+            'started_at', run.started_at,
+            'finished_at', run.finished_at
+        )
+    )
+    into document
+    from synapsor.synapsor_agent_workflow_runs as run
+    where run.run_id = explain_agent_run.run_id;
+
+    if document is null then
+        raise exception using
+            errcode = 'SY011',
+            message = format('run %s does not exist', coalesce(left(run_id, 100), 'null')),
+            hint = 'synapsor.synapsor_agent_workflow_runs lists the runs you can see.';
+    end if;
+
+    select document || jsonb_build_object(
+        'steps', coalesce(jsonb_agg(
+            jsonb_build_object(
+                'step_key', step.step_key,
+                'parent_step_key', step.parent_step_key,
+                'relation', step.relation,
+                'kind', step.kind,
+                'name', step.name,
+                'state', step.state,
+                'status', step.status,
+                'branch_status', step.branch_status,
+                'input', synapsor._preview(step.input),
+                'exit_data', synapsor._preview(step.exit_data),
+                'message', left(step.message, 400),
+                'risk', step.risk,
+                'evidence', synapsor._preview(step.evidence),
+                'action_id', step.action_id,
+                'input_tokens', step.input_tokens,
+                'output_tokens', step.output_tokens,
+                'started_at', step.started_at,
+                'finished_at', step.finished_at
+            )
+            order by step.sequence
+        ), '[]')
+    ) || coalesce(
+        synapsor._explained_actions(
+            array_agg(step.action_id) filter (where step.action_id is not null)
+        ), '{}'
+    )
+    into document
+    from synapsor.synapsor_agent_run_steps as step
+    where step.run_id = explain_agent_run.run_id;
+
+    -- An attempt that was refused is no step, but it belongs to what the agent did.
+    select document || jsonb_build_object(
+        'refusals', count(*),
+        'refused', coalesce(jsonb_agg(
+            jsonb_build_object(
+                'action_id', refused.action_id,
+                'name', refused.action,
+                'version', refused.version,
+                'step_key', coalesce(refused.step_key, refused.action),
+                'status', refused.status,
+                'error_code', refused.error_code,
+                'error_message', left(refused.error_message, 400),
+                'violations', synapsor._preview(refused.violations),
+                'started_at', refused.created_at
+            )
+            order by refused.place
+        ) filter (where refused.place <= 20), '[]')
+    )
+    into document
+    from (
+        select
+            attempt.*,
+            row_number() over (order by attempt.created_at, attempt.action_id) as place
+        from synapsor._refused_attempts(explain_agent_run.run_id) as attempt
+    ) as refused;
+
+    explanation := synapsor._explain(document);
+    if format = 'text' then
+        return explanation ->> 'text';
+    end if;
+
+    return (
+        select jsonb_pretty(jsonb_build_object(
+            'run', (
+                select to_jsonb(run)
+                from synapsor.synapsor_agent_workflow_runs as run
+                where run.run_id = explain_agent_run.run_id
+            ),
+            'steps', coalesce(jsonb_agg(
+                to_jsonb(step) || jsonb_build_object(
+                    'why', coalesce(why.value, '[]'),
+                    'action', action.value,
+                    'approvals', approval.value
+                )
+                order by step.sequence
+            ), '[]'),
+            'refused', document -> 'refused',
+            'edges', (
+                select coalesce(jsonb_agg(
+                    to_jsonb(edge) - 'run_id'
+                    order by edge.edge, edge.from_step_key, edge.to_step_key
+                ), '[]')
+                from synapsor.synapsor_run_graph as edge
+                where edge.run_id = explain_agent_run.run_id
+            )
+        ))
+        from synapsor.synapsor_agent_run_steps as step
+        left join jsonb_each(explanation -> 'why') as why on step.step_key = why.key
+        left join jsonb_each(document -> 'external') as action on step.action_id = action.key
+        left join (
+            select verdict ->> 'action_id' as action_id, jsonb_agg(verdict - 'action_id') as value
+            from jsonb_array_elements(document -> 'approvals') as verdict
+            group by verdict ->> 'action_id'
+        ) as approval on step.action_id = approval.action_id
+        where step.run_id = explain_agent_run.run_id
+    );
+end;
+$function$;
+
+grant execute on function synapsor.explain_agent_run(text, text)
+to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
+
+comment on function synapsor.explain_agent_run(text, text) is
+'What happened in a run, where each step stands, why, and what comes next. format text: a tree of '
+'at most 100 columns, times relative so that a finished run always reads the same; json: an '
+'object of run, steps (each with why, action, approvals), refused (the first 20 attempts that '
+'became no step) and edges, with whole payloads. Shows what the views show to the session. SY011 '
+'when there is no such run to see, SY003 for another format.';

@@ -1,0 +1,54 @@
+create or replace view synapsor.synapsor_agent_workflow_runs
+with (security_barrier) as
+select
+    run.run_id,
+    run.tenant_id,
+    run.workflow,
+    run.plan,
+    run.version,
+    run.state,
+    run.status,
+    run.principal,
+    run.input,
+    run.output,
+    run.correlation_id,
+    run.started_at,
+    run.finished_at
+from synapsor.runs as run
+where
+    run.tenant_id = any((select synapsor._visible_tenants())::text[])
+    or (select synapsor._sees_every_tenant());
+
+grant select on synapsor.synapsor_agent_workflow_runs
+to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
+
+comment on view synapsor.synapsor_agent_workflow_runs is
+'Agent workflow runs and plan instances of the session''s tenants. state: open, waiting_approval '
+'and compensating go on, all others are over. Source: runs.';
+comment on column synapsor.synapsor_agent_workflow_runs.run_id is
+'Identifier of the run.';
+comment on column synapsor.synapsor_agent_workflow_runs.tenant_id is
+'The tenant it belongs to.';
+comment on column synapsor.synapsor_agent_workflow_runs.workflow is
+'The workflow an agent follows, as given; null for a plan.';
+comment on column synapsor.synapsor_agent_workflow_runs.plan is
+'The plan it is an instance of; null for an agent''s run.';
+comment on column synapsor.synapsor_agent_workflow_runs.version is
+'A workflow''s label, or a plan''s version in digits.';
+comment on column synapsor.synapsor_agent_workflow_runs.state is
+'open, waiting_approval and compensating go on; all others are over.';
+comment on column synapsor.synapsor_agent_workflow_runs.status is
+'An agent''s run: the status last given to complete_agent_run. A plan: the highest branch '
+'status.';
+comment on column synapsor.synapsor_agent_workflow_runs.principal is
+'Who started it; nobody else adds to it.';
+comment on column synapsor.synapsor_agent_workflow_runs.input is
+'What it was started with.';
+comment on column synapsor.synapsor_agent_workflow_runs.output is
+'What it ended with, or has to show while it waits.';
+comment on column synapsor.synapsor_agent_workflow_runs.correlation_id is
+'What ties its actions together: the session''s correlation_id, else the run_id.';
+comment on column synapsor.synapsor_agent_workflow_runs.started_at is
+'When it was started, by the database clock.';
+comment on column synapsor.synapsor_agent_workflow_runs.finished_at is
+'When it was over; null while it goes on.';

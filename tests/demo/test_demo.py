@@ -1,0 +1,139 @@
+"""The demo runs, ends well and says what it promises; what goes wrong ends it badly."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from support.cluster import bindir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.cluster import Cluster
+
+HERE = Path(__file__).resolve().parent
+LOGINS = "admin, app, reviewer, worker_1, worker_2, auditor, shop"
+PATIENCE = 60  # what the issue grants the demo
+
+
+def run_demo(dsn: str | None) -> subprocess.CompletedProcess[str]:
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    surroundings["PATH"] = f"{bindir()}:{surroundings['PATH']}"
+    surroundings.pop("SYNAPSOR_DEMO_DSN", None)
+    if dsn is not None:
+        surroundings["SYNAPSOR_DEMO_DSN"] = dsn
+    return subprocess.run(
+        [sys.executable, str(HERE / "demo.py")],
+        env=surroundings,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def psql(dsn: str, text: str) -> str:
+    """What `make psql` shows for these lines."""
+    finished = subprocess.run(
+        [bindir() / "psql", dsn],
+        input=text,
+        env=os.environ | {"PSQLRC": str(HERE / "psqlrc")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def told(cluster: Cluster) -> Iterator[str]:
+    """What one run of the demo prints; its database stays until the module's tests are over."""
+    demo = run_demo(cluster.dsn())
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert demo.stderr == ""
+    yield demo.stdout
+    with psycopg.connect(cluster.dsn(), autocommit=True) as connection:
+        connection.execute("drop database synapsor_demo with (force)")
+        connection.execute(f"drop role {LOGINS}".encode())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r"^1\. .* declares ",
+        r"^2\. .* in one transaction$",
+        r'"tenant_id": "other"',
+        r"ERROR:  SY004: ",
+        r"DETAIL:  \S",
+        r"HINT:  \S",
+        r"^ +0 +0$",
+        r"act_\S+  proposed",
+        r"^3\. .* psql$",
+        r"NOTICE:  ",
+        r"^4\. ",
+        r"\$ synapsor-pg worker ",
+        r"^5\. .* killed",
+        r"SIGKILL",
+        r"acme:refund:ch_\w+:4800 +200 +no ",
+        r"acme:refund:ch_\w+:4800 +200 +yes ",
+        r"refunds of ch_\w+: 1$",
+        r"^6\. ",
+        r"run_\w{26}",
+        r"^All as told, in \d+ s",
+        r"make psql",
+        r"README",
+    ],
+)
+def test_the_demo_tells(told: str, line: str) -> None:
+    assert re.search(line, told, re.MULTILINE), told
+
+
+def test_it_is_readable_in_a_pipe(told: str) -> None:
+    lines = told.splitlines()
+    assert "\x1b" not in told
+    assert [line for line in lines if len(line) > 110] == []
+    assert len(lines) <= 130, "about two screens"
+
+
+def test_it_leaves_no_provider_behind(told: str) -> None:
+    (address,) = re.findall(r"http://127\.0\.0\.1:\d+", told)
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(address, timeout=1)
+
+
+def test_the_third_refund_can_be_approved_in_one_line(told: str, cluster: Cluster) -> None:
+    assert "make psql" in told
+    shown = psql(
+        cluster.dsn("synapsor_demo"),
+        ":pending\n"
+        "select action_id from synapsor_pending_approvals \\gset\n"
+        "select status from approve_external_action(:'action_id', 'mine');\n"
+        ":actions\n:story\n:runs\n:stuck\n",
+    )
+    assert "12000" in shown
+    assert "queued" in shown
+    assert "ERROR" not in shown
+
+
+def test_without_a_database_it_fails(cluster: Cluster) -> None:
+    demo = run_demo(cluster.dsn(user="nobody_at_all"))
+    assert demo.returncode == 1
+    assert "NOT AS TOLD, before the first step" in demo.stderr
+
+
+def test_without_a_connection_string_it_says_what_sets_it() -> None:
+    demo = run_demo(None)
+    assert demo.returncode == 2
+    assert "make demo" in demo.stderr
