@@ -38,7 +38,7 @@ installcheck:
 # ---- everything below works on the private server --------------------------------------------------
 
 VENV = .venv/bin
-LINTED_SQL = $(wildcard sql/*_*/ sql/upgrades/ tests/database/)
+LINTED_SQL = $(wildcard sql/*_*/ sql/upgrades/ tests/database/ tests/upgrade/)
 
 .PHONY: prepare private demo psql stop test pytest lint bench
 
@@ -62,7 +62,7 @@ lint: prepare
 
 test: lint pytest
 
-pytest: private
+pytest: prepare
 	$(VENV)/python -m pytest $(ARGS)
 
 bench: private

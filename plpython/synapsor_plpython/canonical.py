@@ -55,17 +55,18 @@ def loads(text: str) -> Any:
     Infinity, and for nesting that exceeds the interpreter's stack.
     """
     try:
-        return _decode(text)
+        try:
+            return _decode(text)
+        except (CanonicalError, json.JSONDecodeError):
+            raise
+        except ValueError:  # int() refused the length
+            return _decode_long(text)
     except RecursionError:
         raise CanonicalError("nested too deeply") from None
     except InvalidOperation:
         raise CanonicalError("contains a number beyond any range") from None
-    except CanonicalError:
-        raise
     except json.JSONDecodeError as error:
         raise CanonicalError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
-    except ValueError:  # int() refused the length
-        return _loads_long(text)
 
 
 def sha256_hex(text: str) -> str:
@@ -121,13 +122,6 @@ _decode_long = json.JSONDecoder(
     parse_int=_read_integer,
     parse_constant=_refuse_constant,
 ).decode
-
-
-def _loads_long(text: str) -> Any:
-    try:
-        return _decode_long(text)
-    except InvalidOperation:
-        raise CanonicalError("contains a number beyond any range") from None
 
 
 def _write(value: object) -> str:

@@ -105,7 +105,8 @@ def _run_picture(facts: _Facts, why: Mapping[str, list[_Line]], now: datetime) -
     if steps:
         about.append(_Line("steps", _tally(steps)))
     if facts["refusals"]:
-        about.append(_Line("refused", f"{facts['refusals']} attempts that became no step"))
+        attempts = "1 attempt" if facts["refusals"] == 1 else f"{facts['refusals']} attempts"
+        about.append(_Line("refused", f"{attempts}, no step"))
     steps = [*steps, *facts["refused"]]
     if run["input"]:
         about.append(_Line("input", _clean(run["input"]), payload=True))
@@ -422,7 +423,7 @@ def _ended(facts: _Facts, action_id: str, subject: _Facts) -> Iterator[_Line]:
         label = "blocked" if status == "blocked_by_policy" else "refused"
         yield _Line(label, (_because(subject) or ": no reason given")[2:])
         if subject.get("violations"):
-            yield _Line("", _clean(subject["violations"]), payload=True)
+            yield _Line("", _clean(subject["violations"]))
     if subject.get("exit_data"):
         yield _Line("answer", _clean(subject["exit_data"]), payload=True)
 

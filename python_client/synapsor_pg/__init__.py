@@ -12,6 +12,7 @@ from synapsor_pg.handlers import (
     UnknownOutcomeError,
     failed,
     handler,
+    registry,
     succeeded,
     unknown,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "WorkerPresence",
     "failed",
     "handler",
+    "registry",
     "succeeded",
     "unknown",
 ]

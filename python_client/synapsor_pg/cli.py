@@ -130,7 +130,10 @@ def pending(*, dsn: Dsn = "", as_json: AsJson = False) -> None:
     if as_json:
         _print_json([asdict(row) for row in rows])
         return
-    table = Table("action_id", "action", "proposed by", "approvals", "arguments", "expires")
+    table = Table()
+    table.add_column("action_id", no_wrap=True, min_width=30)
+    for name in ("action", "proposed by", "approvals", "arguments", "expires"):
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(
             row.action_id,

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import psycopg
 from psycopg import errors as database_errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import scalar_row
 from psycopg_pool import ConnectionPool
 
 from synapsor_pg import handlers
@@ -70,6 +71,9 @@ RENEW_AT = 1 / 3
 
 SAFETY = 0.1
 """How long before its end a lease counts as lost, as a part of its length."""
+
+PROBE = 15.0
+"""How often, in seconds, a silent LISTEN connection is asked whether it still lives."""
 
 BATCH_LIMIT = 500
 """How many confirmations or beginnings go in one statement."""
@@ -212,16 +216,17 @@ class Worker:
         conninfo = self._pool.conninfo
         self._listen_dsn = listen_dsn or (conninfo() if callable(conninfo) else conninfo)
 
-        self._wake = threading.Condition()  # guards what follows; notified when the claimer may act
+        lock = threading.RLock()  # guards what follows
+        self._wake = threading.Condition(lock)  # the claimer may act
+        self._tick = threading.Condition(lock)  # there are new claims to renew and watch
+        self._claims = 0
         self._held: dict[tuple[str, int], _Held] = {}
         self._look_at = dict.fromkeys(self.queues, 0.0)
-        self._wanted = 0  # grows with each wake-up, so that one during a claim is not lost
 
         self._todo: queue.SimpleQueue[_Held | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._over = threading.Event()  # everything is done: background threads end
         self._give_up_at = float("inf")
-        self._listening: psycopg.Connection[Any] | None = None
 
     # life
 
@@ -239,18 +244,32 @@ class Worker:
                 stack.callback(self._pool.close, 1.0)
             self._beginner = _Batcher("synapsor-begin", self._begin_batch)
             self._confirmer = _Batcher("synapsor-confirm", self._confirm_batch)
-            targets = [self._renew_loop, self._watch_loop, self._housekeeping_loop]
+            loops = [self._renew_loop, self._watch_loop, self._housekeeping_loop]
             if self._listen:
-                targets.append(self._listen_loop)
-            targets += [self._handle_loop] * self._concurrency
-            for target in targets:
-                name = f"synapsor{target.__name__}"
-                threading.Thread(target=target, name=name, daemon=True).start()
+                loops.append(self._listen_loop)
+            loops += [self._handle_loop] * self._concurrency
+            self._threads = [
+                threading.Thread(
+                    target=self._keep_up, args=(loop,), name=f"synapsor{loop.__name__}", daemon=True
+                )
+                for loop in loops
+            ]
+            for thread in self._threads:
+                thread.start()
             LOG.info("started %s", self.label, extra={"queues": list(self.queues)})
             try:
                 self._claim_loop(until_idle=until_idle)
             finally:
                 self._finish()
+
+    def _keep_up(self, loop: Callable[[], None]) -> None:
+        """Run a background loop; a defect in it must not end it in silence."""
+        while not self._over.is_set():
+            try:
+                loop()
+            except Exception:
+                LOG.exception("%s failed", loop.__name__)
+                self._over.wait(1.0)
 
     def stop(self) -> None:
         """Ask for a graceful stop: claim nothing more, finish what is sent, release the rest."""
@@ -288,15 +307,16 @@ class Worker:
             with self._wake:
                 self._wake.wait_for(lambda: not self._held, timeout=min(2.0, self._drain))
                 left = list(self._held.values())
+        with self._tick:
+            self._over.set()
+            self._tick.notify_all()
         for _ in range(self._concurrency):
             self._todo.put(None)
-        self._over.set()
         self._confirmer.close(2.0)
-        self._beginner.close(0.1)
-        listening = self._listening
-        if listening is not None:
-            with contextlib.suppress(Exception):
-                listening.close()
+        end = time.monotonic() + 1.0
+        self._beginner.close(1.0)
+        for thread in self._threads:
+            thread.join(max(end - time.monotonic(), 0.0))  # what hangs is a daemon thread
         for held in left:
             self._log(logging.WARNING, "abandoned", held.delivery, error="the worker stops")
         LOG.info("stopped %s", self.label)
@@ -328,19 +348,23 @@ class Worker:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[tuple[Client, _Clock]]:
-        with self._pool.connection() as connection:
+        with self._pool.connection() as connection, connection.transaction():
             before = time.monotonic()
-            row = connection.execute(
-                "select clock_timestamp(), set_config('statement_timeout', %s, true)",
-                (self._statement_timeout,),
-            ).fetchone()
-            if row is None:
+            now = (
+                connection.cursor(row_factory=scalar_row)
+                .execute(
+                    "select clock_timestamp() from set_config('statement_timeout', %s, true)",
+                    (self._statement_timeout,),
+                )
+                .fetchone()
+            )
+            if now is None:
                 message = "the database did not tell its time"
                 raise LookupError(message)
             client = Client(connection)
             if self._session_token is not None:
                 client.open_session(self._session_token())
-            yield client, _Clock(row[0], before)
+            yield client, _Clock(now, before)
 
     def _pause(self, failures: int, *, longest: float = 10.0) -> None:
         """Wait before another try, exponentially longer with full jitter; not after the end."""
@@ -353,7 +377,6 @@ class Worker:
             for name in self.queues if queue_name is None else (queue_name,):
                 if name in self._look_at:
                     self._look_at[name] = 0.0
-            self._wanted += 1
             self._wake.notify_all()
 
     def _claim_loop(self, *, until_idle: bool) -> None:
@@ -434,8 +457,15 @@ class Worker:
         held.renewed(deadline, now=now)
         with self._wake:
             self._held[claim.action_id, claim.claim_token] = held
-            self._wake.notify_all()
+            self._claims += 1
+            self._tick.notify_all()
         return held
+
+    def _nap(self, claims: int, until: float) -> None:
+        """Sleep, at most a second; not if claims were made since ``claims``, nor after the end."""
+        with self._tick:
+            if self._claims == claims and not self._over.is_set():
+                self._tick.wait(min(max(until - time.monotonic(), 0.01), 1.0))
 
     def _let_go(self, held: _Held) -> None:
         claim = held.delivery.claim
@@ -490,7 +520,8 @@ class Worker:
             # begin_delivery refused to send another request under the same key
             outcome = handlers.unknown(error.code, error.message, park=True)
         except BaseException as error:
-            LOG.warning("handler of %s raised", delivery.action_id, exc_info=error)
+            # its message is logged with the outcome; a trace may show more than a log should
+            LOG.debug("handler of %s raised", delivery.action_id, exc_info=error)
             outcome = handlers.classify(error, delivery)
         held.answered = True
         self._checkpoint("answered")
@@ -525,7 +556,7 @@ class Worker:
         claim = delivery.claim
         with self._wake:
             held = self._held.get((claim.action_id, claim.claim_token))
-        if held is None or delivery.cancelled.is_set():
+        if held is None or delivery.cancelled.is_set() or self._over.is_set():
             raise ClaimLostError(delivery.cancelled_because or "the claim was given back")
         beginning = _Beginning(
             held,
@@ -626,13 +657,11 @@ class Worker:
     def _confirm(self, items: list[tuple[_Held, Confirmation]]) -> None:
         with self._transaction() as (client, _clock):
             results = client.confirm_external_actions([each for _held, each in items])
-        by_action = {result.action_id: result for result in results}
         self._checkpoint("confirmed")
-        for held, confirmation in items:
-            result = by_action.get(confirmation.action_id)
+        for (held, confirmation), result in zip(items, results, strict=True):
             if held.evidence_only:
                 pass
-            elif result is not None and result.accepted:
+            elif result.accepted:
                 self._log(
                     logging.INFO if confirmation.status == "succeeded" else logging.WARNING,
                     confirmation.status,
@@ -646,8 +675,8 @@ class Worker:
                     logging.ERROR,
                     f"confirmation of {confirmation.status} refused",
                     held.delivery,
-                    error="no answer" if result is None else result.error_code,
-                    status=None if result is None else result.status,
+                    error=result.error_code,
+                    status=result.status,
                 )
             if confirmation.status == "failed":
                 self._notify(held.delivery.claim.queue)  # another try may be due at once
@@ -707,16 +736,12 @@ class Worker:
         while not self._over.is_set():
             now = time.monotonic()
             with self._wake:
+                claims = self._claims
                 renewable = [each for each in self._held.values() if self._renewable(each, now)]
             for held in renewable:
                 if held.renew_at <= time.monotonic():
                     self._renew(held)
-            with self._wake:
-                next_at = min(
-                    (each.renew_at for each in self._held.values() if self._renewable(each, now)),
-                    default=now + 1.0,
-                )
-            self._over.wait(min(max(next_at - time.monotonic(), 0.01), 1.0))
+            self._nap(claims, min((held.renew_at for held in renewable), default=now + 1.0))
 
     @staticmethod
     def _renewable(held: _Held, now: float) -> bool:
@@ -737,10 +762,9 @@ class Worker:
             claim = delivery.claim
             with self._wake:
                 current = (claim.action_id, claim.claim_token) in self._held
+            held.renew_at = float("inf")
             if current and not held.answered:
                 self._cancel(held, _first_line(error))
-            else:
-                held.renew_at = float("inf")
         else:
             if action.lease_expires_at is not None:
                 held.renewed(clock.deadline(action.lease_expires_at), now=time.monotonic())
@@ -750,8 +774,9 @@ class Worker:
         while not self._over.is_set():
             now = time.monotonic()
             with self._wake:
+                claims = self._claims
                 held_now = list(self._held.values())
-            next_at = now + 0.5
+            next_at = now + 0.5  # a time-out begins with its handler, not with the claim
             for held in held_now:
                 if held.delivery.cancelled.is_set():
                     continue
@@ -761,7 +786,7 @@ class Worker:
                     self._cancel(held, "the handler's time is over")
                 else:
                     next_at = min(next_at, held.lost_at(), held.timeout_at or next_at)
-            self._over.wait(min(max(next_at - time.monotonic(), 0.01), 0.5))
+            self._nap(claims, next_at)
 
     def _cancel(self, held: _Held, because: str) -> None:
         delivery = held.delivery
@@ -783,7 +808,9 @@ class Worker:
                 try:
                     with self._transaction() as (client, _clock):
                         done = chore(client)
-                except (*TRANSIENT, SynapsorError, psycopg.Error) as error:
+                except (SynapsorError, psycopg.Error) as error:
+                    if self._over.is_set():
+                        return
                     LOG.warning("%s failed: %s", name, _first_line(error))
                 else:
                     if isinstance(done, int) and done:
@@ -796,24 +823,26 @@ class Worker:
         while not self._over.is_set():
             try:
                 with psycopg.connect(self._listen_dsn, autocommit=True) as connection:
-                    self._listening = connection
                     connection.execute(f"listen {CHANNEL}")
                     failures = 0
                     self._notify()  # whatever was said while nobody listened
-                    while not self._over.is_set():
-                        for notification in connection.notifies(timeout=15.0):
-                            self._notify(notification.payload or None)
-                            if self._over.is_set():
-                                break
-                        connection.execute("select 1")  # notices a dead peer
+                    self._hear(connection)
             except psycopg.Error as error:
+                if not self._over.is_set():
+                    failures += 1
+                    LOG.warning("cannot listen: %s", _first_line(error))
+                    self._pause(failures)
+
+    def _hear(self, connection: psycopg.Connection[Any]) -> None:
+        probe_at = time.monotonic() + PROBE
+        while not self._over.is_set():
+            for notification in connection.notifies(timeout=0.5):
+                self._notify(notification.payload or None)
                 if self._over.is_set():
                     return
-                failures += 1
-                LOG.warning("cannot listen: %s", _first_line(error))
-                self._pause(failures)
-            finally:
-                self._listening = None
+            if time.monotonic() >= probe_at:
+                connection.execute("select 1")  # notices a peer that is gone
+                probe_at = time.monotonic() + PROBE
 
     # logging: one line per transition, no arguments, no responses, no secrets
 
@@ -837,7 +866,7 @@ class Worker:
         if seconds is not None:
             words.append(f"seconds={seconds:.3f}")
         if error:
-            words.append(f"because={error}")
+            words.append(f"because={' '.join(error.split())[:300]}")
         LOG.log(
             level,
             " ".join(words),

@@ -14,7 +14,7 @@ begin
     elsif context ? 'tenant_id' then
         return array[context ->> 'tenant_id'];
     end if;
-    return '{}';
+    return array[]::text[];
 end
 $function$;
 

@@ -35,17 +35,26 @@ as $function$
 begin
     case kind
         when 'interval' then
-            if value::interval <= interval '0' then
+            -- Longer ones lead out of the calendar, in the middle of other people's claims.
+            if value::interval > interval '100 years' then
+                return 'is longer than 100 years';
+            end if;
+            -- Judged in the shortest month: parts of different signs may come to nothing there.
+            if timestamp '2001-02-01' + value::interval <= timestamp '2001-02-01' then
                 return 'is not longer than zero';
             end if;
         when 'jsonpath' then
             perform ('strict ' || regexp_replace(value, '^\s*strict\s+', ''))::jsonpath;
+            -- Nothing gives a variable its value: it would be an error of every proposal.
+            if regexp_replace(value, '"(\\.|[^"\\])*"', '""', 'g') ~ '\$[\w"]' then
+                return 'names a variable, but conditions have none';
+            end if;
         when 'regex' then
             perform '' ~ value;
     end case;
     return null;
 exception
     when data_exception or syntax_error or program_limit_exceeded then
-        return format('is not a %s that PostgreSQL can read: %s', kind, sqlerrm);
+        return format('is no %s that PostgreSQL can read: %s', kind, sqlerrm);
 end;
 $function$;

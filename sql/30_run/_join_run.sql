@@ -47,7 +47,7 @@ begin
                 errcode = 'SY014',
                 message = format('step %s of run %s is taken', left(step_key, 200), run.run_id),
                 detail = coalesce(
-                    format('It is action %s.', holder), 'It was recorded as another step.'
+                    'It is action ' || holder || '.', 'It was recorded as another step.'
                 ),
                 hint = 'Choose another step_key, or leave it out to have one chosen.';
         end if;

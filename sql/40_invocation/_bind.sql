@@ -55,6 +55,8 @@ as $python$
     bound = []
     for ordinal, text in enumerate(parameters, 1):
         key = idempotency_keys[ordinal - 1] if idempotency_keys else None
+        # SQL's null is no object either.
+        text = "null" if text is None else text
         result = binding.bind(contract, text, session_values, key, SD["matches"])
         bound.append((
             ordinal, result.error_code, result.error_message,

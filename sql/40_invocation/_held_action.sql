@@ -10,6 +10,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     held synapsor.action_invocations;
+    lapsed synapsor.open_external_actions;
     answer synapsor.external_action;
 begin
     select invocation.* into strict held
@@ -36,6 +37,15 @@ begin
         answer.created_at := held.created_at;
         answer.changed := false;
         return answer;
+    end if;
+    -- What nobody approved, or delivered, in time is dead, whether a sweep came by or not.
+    select open.* into lapsed
+    from synapsor.open_external_actions as open
+    where open.action_id = held.action_id and open.expires_at <= synapsor._now() and open.deliveries_lost = 0
+        and open.status in ('proposed', 'queued')
+    for update;
+    if found then
+        perform synapsor._finish(lapsed, 'Expired', 'expired', error_code => 'expired');
     end if;
     return synapsor._external_action(held.action_id, false);
 end;

@@ -15,6 +15,15 @@ begin
     perform synapsor._gate(contract, session, session ->> 'run_id');
     select parameters_bound.* into strict bound
     from synapsor._bind(contract, array[parameters], null, session) as parameters_bound;
+    if bound.error_code is null then
+        begin
+            perform synapsor._require_enforceable(contract);
+        exception
+            when sqlstate 'SY009' then
+                bound.error_code := sqlstate;
+                bound.error_message := sqlerrm;
+        end;
+    end if;
     intent := bound.intent::jsonb;
     return jsonb_strip_nulls(jsonb_build_object(
         'action', contract.action,

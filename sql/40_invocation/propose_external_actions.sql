@@ -15,6 +15,12 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if array_ndims(arguments) > 1 or array_ndims(idempotency_keys) > 1 then
+        raise exception using
+            errcode = 'SY003',
+            message = 'arguments and idempotency keys are arrays of one dimension',
+            hint = 'Give one element per action.';
+    end if;
     if idempotency_keys is not null and cardinality(idempotency_keys) <> cardinality(arguments) then
         raise exception using
             errcode = 'SY003',

@@ -29,7 +29,13 @@ declare
 begin
     for open in
         select stored.* from synapsor.open_external_actions as stored
-        where stored.queued_at is not null and stored.status <> 'unknown'
+        where stored.status <> 'unknown' and (
+            -- An action whose approval was voided waits as proposed again.
+            stored.queued_at is not null or exists (
+                select from synapsor.external_action_events as event
+                where event.action_id = stored.action_id and event.status = 'queued'
+            )
+        )
         order by stored.action_id
         for update
     loop

@@ -42,19 +42,40 @@ create or replace function synapsor._preview(value jsonb)
 returns text
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $function$
+begin atomic
     select case
-        when value is null or value::text in ('{}', 'null') then null
-        else left(value::text, 400)
+        when value not in ('{}'::jsonb, 'null'::jsonb) then left(value::text, 400)
     end;
-$function$;
+end;
 
 grant execute on function synapsor._preview(jsonb)
 to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on function synapsor._preview(jsonb) is
 'As much of a payload as a line can show; null for an empty one.';
+
+create or replace function synapsor._named_violations(violations jsonb)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $function$
+    select left(
+        string_agg(
+            concat_ws(' ', nullif(violation.value ->> 'path', ''), violation.value ->> 'rule'),
+            ', '
+            order by violation.ordinality
+        ),
+        400
+    )
+    from jsonb_array_elements(violations) with ordinality as violation;
+$function$;
+
+grant execute on function synapsor._named_violations(jsonb)
+to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
+
+comment on function synapsor._named_violations(jsonb) is
+'Path and rule of each violation, in a line.';
 
 create or replace function synapsor._explained_actions(action_ids text[])
 returns jsonb

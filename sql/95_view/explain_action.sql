@@ -26,7 +26,7 @@ begin
             'started_at', invocation.created_at,
             'error_code', invocation.error_code,
             'error_message', left(invocation.error_message, 400),
-            'violations', synapsor._preview(invocation.violations),
+            'violations', synapsor._named_violations(invocation.violations),
             'finished_at', invocation.completed_at
         )
     )

@@ -81,7 +81,7 @@ begin
                 'status', refused.status,
                 'error_code', refused.error_code,
                 'error_message', left(refused.error_message, 400),
-                'violations', synapsor._preview(refused.violations),
+                'violations', synapsor._named_violations(refused.violations),
                 'started_at', refused.created_at
             )
             order by refused.place
@@ -118,11 +118,11 @@ begin
             'refused', document -> 'refused',
             'edges', (
                 select coalesce(jsonb_agg(
-                    to_jsonb(edge) - 'run_id'
-                    order by edge.edge, edge.from_step_key, edge.to_step_key
+                    to_jsonb(link) - 'run_id'
+                    order by link.edge, link.from_step_key, link.to_step_key
                 ), '[]')
-                from synapsor.synapsor_run_graph as edge
-                where edge.run_id = explain_agent_run.run_id
+                from synapsor.synapsor_run_graph as link
+                where link.run_id = explain_agent_run.run_id
             )
         ))
         from synapsor.synapsor_agent_run_steps as step

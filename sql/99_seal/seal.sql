@@ -1,6 +1,10 @@
 -- Last of all, and again after every update: who owns what, and what everybody may call. Grants
 -- stand beside each object; this takes away what PostgreSQL, or the administrator's default
--- privileges, gave without being asked.
+-- privileges, gave without being asked. An update therefore also takes away what was granted by
+-- hand to others than the group roles: make logins members of a group instead.
+--
+-- The schema stays with whoever creates the extension. Without CREATE on it synapsor_owner cannot
+-- even replace its own functions.
 do $block$
 declare
     -- Called by everybody.
@@ -63,37 +67,60 @@ begin
         select
             case routine.prokind when 'p' then 'procedure' else 'function' end as kind,
             routine.oid::regprocedure::text as name,
-            grantee.name as grantee
+            acl.privilege_type as privilege,
+            acl.grantee
         from pg_proc as routine
         cross join lateral aclexplode(
             coalesce(routine.proacl, acldefault('f', routine.proowner))
         ) as acl
-        cross join lateral (
-            select case when acl.grantee = 0 then 'public'
-                else quote_ident(pg_get_userbyid(acl.grantee)) end as name
-        ) as grantee
         where routine.pronamespace = 'synapsor'::regnamespace
             and acl.grantee <> all (trusted)
             and not (acl.grantee = 0 and routine.oid = any (public_functions::oid[]))
-        union
+        union all
         select
             case relation.relkind when 'S' then 'sequence' else 'table' end,
             relation.oid::regclass::text,
-            grantee.name
+            acl.privilege_type,
+            acl.grantee
         from pg_class as relation
         cross join lateral aclexplode(relation.relacl) as acl
-        cross join lateral (
-            select case when acl.grantee = 0 then 'public'
-                else quote_ident(pg_get_userbyid(acl.grantee)) end as name
-        ) as grantee
         where relation.relnamespace = 'synapsor'::regnamespace
             and relation.relkind in ('r', 'p', 'v', 'm', 'S')
-            and acl.grantee <> all (trusted)
-            and not (acl.grantee = 0 and relation.oid = any (public_relations::oid[]))
+            and acl.grantee <> relation.relowner
+            -- Tables and sequences are the owner's alone; a view may be read by whom it says.
+            and not (
+                relation.relkind in ('v', 'm')
+                and acl.privilege_type = 'SELECT'
+                and (
+                    acl.grantee = any (trusted)
+                    or (acl.grantee = 0 and relation.oid = any (public_relations::oid[]))
+                )
+            )
+        union all
+        -- A stranger's table with a column of our row type would block updates and the drop.
+        select 'type', type.oid::regtype::text, acl.privilege_type, acl.grantee
+        from pg_class as relation
+        inner join pg_type as type on type.oid = relation.reltype
+        cross join lateral aclexplode(
+            coalesce(type.typacl, acldefault('T', type.typowner))
+        ) as acl
+        where relation.relnamespace = 'synapsor'::regnamespace
+            and relation.relkind in ('r', 'p')
+            and acl.grantee <> type.typowner
+        union all
+        select 'schema', 'synapsor', acl.privilege_type, acl.grantee
+        from pg_namespace as namespace
+        cross join lateral aclexplode(namespace.nspacl) as acl
+        where namespace.nspname = 'synapsor'
+            and acl.grantee <> namespace.nspowner
+            and acl.privilege_type = 'CREATE'
     loop
-        execute format('revoke all on %s %s from %s', item.kind, item.name, item.grantee);
+        execute format(
+            'revoke %s on %s %s from %s',
+            item.privilege, item.kind, item.name,
+            case when item.grantee = 0 then 'public'
+                else quote_ident(pg_get_userbyid(item.grantee)) end
+        );
     end loop;
 end
 $block$;
-
-revoke create on schema synapsor from public;

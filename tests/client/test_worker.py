@@ -258,6 +258,21 @@ def test_a_long_handler_keeps_its_lease(workshop: Workshop) -> None:
     assert workshop.events(action).count("Claimed") == 1
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_wrong_clock_of_the_workers_machine_does_not_matter(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    workshop.declare(lease="1 s")
+    handle(workshop, lambda delivery: succeeded(delivery.cancelled.wait(1.5)))
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + hours * 3600)
+    [action] = workshop.propose()
+    with workshop.working():
+        assert workshop.wait_for([action]) == ["succeeded"]
+
+    assert workshop.action(action)["response"] is False
+
+
 def test_what_waits_for_a_thread_keeps_its_lease_too(workshop: Workshop) -> None:
     workshop.declare(lease="1 s")
     handle(workshop, lambda delivery: succeeded(delivery.cancelled.wait(0.7)))
@@ -415,6 +430,15 @@ def test_a_pool_of_the_caller_is_used_and_left_open(workshop: Workshop) -> None:
 
         assert not pool.closed
     assert workshop.statuses(actions) == ["succeeded"]
+
+
+def test_two_workers_of_the_same_name_do_not_disturb_each_other(workshop: Workshop) -> None:
+    handle(workshop, lambda delivery: succeeded(delivery.action_id))
+    actions = workshop.propose(30)
+    with workshop.working(label="twin", batch=3), workshop.working(label="twin", batch=3):
+        assert workshop.wait_for(actions) == ["succeeded"] * 30
+
+    assert all("LateConfirmation" not in workshop.events(action) for action in actions)
 
 
 def test_a_worker_that_may_not_claim_says_so_at_once(workshop: Workshop) -> None:

@@ -91,7 +91,10 @@ select is_empty(
     $query$
     select rolname from pg_roles
     where rolname in ('synapsor_owner', 'synapsor_guest')
-        and (rolsuper or rolcreaterole or rolcreatedb or rolcanlogin or rolreplication or rolbypassrls)
+        and (
+            rolsuper or rolcreaterole or rolcreatedb or rolcanlogin or rolreplication
+            or rolbypassrls
+        )
     $query$,
     'synapsor_owner and synapsor_guest have no attributes'
 );
@@ -109,7 +112,10 @@ select is_empty(
     $query$
     select rolname from pg_roles
     where rolname like 'synapsor\_%'
-        and (rolsuper or rolcreaterole or rolcreatedb or rolcanlogin or rolreplication or rolbypassrls)
+        and (
+            rolsuper or rolcreaterole or rolcreatedb or rolcanlogin or rolreplication
+            or rolbypassrls
+        )
     $query$,
     'group roles have no attributes either'
 );
@@ -198,7 +204,7 @@ select is_empty(
     select name, acl.grantee, acl.privilege_type
     from relations, aclexplode(relacl) as acl
     where acl.grantee <> relowner
-        and acl.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER')
+        and acl.privilege_type <> 'SELECT'
     union all
     select name || '.' || attribute.attname, acl.grantee, acl.privilege_type
     from relations

@@ -47,12 +47,10 @@ from demo.stage import (  # noqa: E402
 from providers.stripe_process import StripeProcess  # noqa: E402
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
 
 DATABASE = "synapsor_demo"
 QUEUE = "billing_external_actions"
-HANDLERS = "synapsor_pg.providers.stripe"
 STRIPE_KEY = "sk_test_synapsor_demo"
 KEY_ID = "demo-backend"
 INVOICES = {"INV-1001": 9000, "INV-1002": 4800, "INV-1003": 12000}
@@ -70,34 +68,39 @@ BINDINGS: dict[str, Row] = {
     "worker_2": {"principal": "worker_2", "tenants": "*", "actor_type": "service_account"},
     "auditor": {"principal": "otto", "tenant_id": "acme"},
 }
+# What the application's backend asserts for a request, in a signed token.
+SESSION: Row = {
+    "sub": "billing-agent",
+    "actor_type": "agent",
+    "tenant_id": "acme",
+    "ctx": {"current_customer_id": "cus_1001"},
+}
 # Who `make psql` is: somebody of this tenant who may approve.
 VISITOR = {"principal": "you", "tenant_id": "acme", "roles": ["billing_reviewer"]}
 VISITOR["current_customer_id"] = "cus_1001"
 CONTRACT = """
 { "action": "billing.issue_refund", "kind": "external",
-  "args":   { "charge_id":    {"type": "string",  "required": true, "max_length": 64},
-              "amount_cents": {"type": "integer", "required": true, "minimum": 1} },
+  "args":   { "charge_id": {"type": "string"}, "amount_cents": {"type": "integer", "minimum": 1} },
   "hidden": { "tenant_id": {}, "customer": {"from": "current_customer_id"} },
   "provider": "stripe", "operation": "refunds.create", "queue": "billing_external_actions",
   "idempotency": {"key": "{tenant_id}:refund:{charge_id}:{amount_cents}", "idempotent": true},
   "approval": {"required": true, "role": "billing_reviewer", "separate_duties": true},
   "lease": "3 s" }
 """.strip()
-UPDATE = """
-update app.invoices set status = 'refund requested', refund_cents = %s where invoice_id = %s
-""".strip()
+UPDATE = "update app.invoices set refund_cents = %s where invoice_id = %s"
 PROPOSE = """
 select action_id, status, approvals_required
-from synapsor.propose_external_action('billing.issue_refund', %s,
+from synapsor.propose_external_action('billing.issue_refund',
+    %s,
     run_id => %s, step_key => %s)
 """.strip()
-APPROVE = "select status, approvals_given, changed from synapsor.approve_external_action"
 NEXT = """
-make psql            the same database; a third refund waits for your approval:
-  :pending           what waits       :story    every event       :stuck    what does not move
-  select status from approve_external_action('act_...', 'my first');
-  select explain_agent_run(run_id) from synapsor_agent_workflow_runs;
-README.md            what is promised and what is not, and how to install it into your database
+make psql     opens this database; you are somebody of tenant acme who may approve. Try:
+  :pending                        (a third refund waits for you)
+  select status, changed from approve_external_action('{action_id}', 'mine');
+  :story                          (what happened to each action; also :actions :stuck :runs)
+  select explain_agent_run('{run_id}');
+README.md     what is promised and what is not; how to put it into a database of yours
 """
 
 
@@ -124,21 +127,13 @@ class Stage:
         )
 
     @contextmanager
-    def transaction(self) -> Iterator[Login]:
-        """A transaction of the application under a session that its backend vouches for."""
+    def transaction(self, *, seen: bool = True) -> Iterator[Login]:
+        """A transaction of the application, under a session that its backend vouches for."""
         app = self["app"]
-        token = signed_token(
-            KEY_ID,
-            self.secret,
-            {
-                "sub": "billing-agent",
-                "actor_type": "agent",
-                "tenant_id": "acme",
-                "ctx": {"current_customer_id": "cus_1001"},
-                "exp": int(time.time()) + 300,
-            },
-        )
+        token = signed_token(KEY_ID, self.secret, SESSION | {"exp": int(time.time()) + 300})
         with app.connection.transaction():
+            if seen:
+                show_statement(app.name, f"begin; select synapsor.open_session('{token[:28]}...')")
             app.ask("select synapsor.open_session(%s)", token)
             yield app
 
@@ -173,24 +168,24 @@ def prepare(stage: Stage) -> None:
     expect(found["privileged"] == 0, "no login is a superuser")
     tell(f"PostgreSQL {found['server']}, extension synapsor {found['extension']}, {DATABASE}")
     tell(f"Stripe API: localstripe {version('localstripe')} at {stage.provider.base_address}")
-    tell(f"Logins, {found['privileged']} of them privileged: {', '.join(LOGINS)}")
+    tell(f"logins {', '.join(LOGINS)}; superusers among them: {found['privileged']}")
 
 
 def make_login(owner: Login, login: str, group: str) -> None:
-    if not owner.ask("select from pg_roles where rolname = %s", login):
+    if not owner.ask("select 1 from pg_roles where rolname = %s", login):
         owner.ask(f"create role {login} login")
     owner.ask(f"grant {group} to {login}")
 
 
 def make_invoices(owner: Login, stage: Stage) -> None:
     """The business table, of an ordinary owner, and a charge at the provider for each row."""
-    if not owner.ask("select from pg_roles where rolname = 'shop'"):
+    if not owner.ask("select 1 from pg_roles where rolname = 'shop'"):
         owner.ask("create role shop nologin")
     owner.ask("create schema app authorization shop")
     owner.ask("set role shop")
     owner.ask(
         "create table app.invoices (invoice_id text primary key, charge_id text not null,"
-        " paid_cents int not null, refund_cents int not null default 0, status text not null)"
+        " paid_cents int not null, refund_cents int not null default 0)"
     )
     owner.ask("grant usage on schema app to app, reviewer, auditor")
     owner.ask("grant select on app.invoices to app, reviewer, auditor")
@@ -201,9 +196,7 @@ def make_invoices(owner: Login, stage: Stage) -> None:
             {"amount": cents, "currency": "eur", "source": "pm_card_visa"}
         )
         stage.charges[invoice] = charge.id
-        owner.ask(
-            "insert into app.invoices values (%s, %s, %s, 0, 'paid')", invoice, charge.id, cents
-        )
+        owner.ask("insert into app.invoices values (%s, %s, %s)", invoice, charge.id, cents)
     owner.ask("reset role")
 
 
@@ -216,62 +209,42 @@ def declare(stage: Stage) -> None:
         f"select action, version, kind\nfrom synapsor.declare_action('{CONTRACT}')"
     )
     expect(contract["version"] == 1, "the first version of the contract")
+    tell(
+        "args: what a caller chooses. hidden: copied from the trusted session, never from a caller."
+    )
     stage["app"].types("select * from app.invoices order by invoice_id")
 
 
 def propose(stage: Stage) -> None:
     """Business change and intent: both or neither."""
     invoice = "INV-1001"
-    arguments = {"charge_id": stage.charges[invoice], "amount_cents": 2500}
-
+    tell("An agent works as login app; who it is comes signed from its backend:")
     with stage.transaction() as app:
-        tell("An agent works as login app, under a session that its backend signed:")
-        app.types("select synapsor.current_session()")
-        stage.run_id = app.one(
-            "select run_id from synapsor.start_agent_run(input => %s)",
-            json.dumps({"request": "the late deliveries of cus_1001"}),
-        )["run_id"]
-        app.ask(
-            "select from synapsor.record_agent_step(%s, %s, name => %s, output => %s)",
-            stage.run_id,
-            "look_up",
-            "invoices.look_up",
-            json.dumps({"invoices": ["INV-1001", "INV-1002"]}),
-        )
+        session = app.one("select synapsor.current_session()")["current_session"]
+        tell("  " + " · ".join(f"{name} {value}" for name, value in session.items() if value))
+        start_run(stage, app)
 
-    tell("It names a tenant itself and is refused; the invoice stays as it was:")
-    with stage.transaction() as app:
+    tell("It names the tenant itself: refused.")
+    with stage.transaction(seen=False) as app:
         app.types(UPDATE, 2500, invoice)
-        stranger = json.dumps({**arguments, "tenant_id": "other"})
-        app.is_refused("SY004", PROPOSE, stranger, stage.run_id, f"refund_{invoice}")
+        arguments = json.dumps({**arguments_of(stage, invoice, 2500), "tenant_id": "other"})
+        app.is_refused("SY004", PROPOSE, arguments, stage.run_id, f"refund_{invoice}")
         raise psycopg.Rollback
-    tell("It asks properly, but the business transaction fails later:")
-    with stage.transaction() as app:
-        request_refund(stage, app, invoice, 2500)
-        tell("app=> rollback")
+    with stage.transaction(seen=False) as app:
+        request_refund(stage, app, invoice, 2500, seen=False)
+        tell("It asks properly, but its business transaction fails later and is rolled back.")
         raise psycopg.Rollback
     tell("Neither left a trace:")
     (left,) = stage["auditor"].types(
-        "select (select count(*) from synapsor.synapsor_external_actions) as intents,\n"
-        "       (select count(*) from app.invoices where status <> 'paid') as changed_invoices"
+        "select (select count(*) from app.invoices where refund_cents > 0) as changed_invoices,\n"
+        "       (select count(*) from synapsor.synapsor_external_actions) as intents"
     )
     expect(set(left.values()) == {0}, "a rolled back business change leaves no intent")
-    tell("Now it commits:")
+    tell("And so it is done:")
     with stage.transaction() as app:
         request_refund(stage, app, invoice, 2500)
-        tell("app=> commit")
+        show_statement(app.name, "commit")
     expect(stage.action(invoice)["status"] == "proposed", "the action waits as proposed")
-
-
-def request_refund(
-    stage: Stage, app: Login, invoice: str, cents: int, *, seen: bool = True
-) -> None:
-    """What the application does in its transaction."""
-    run = app.types if seen else app.ask
-    run(UPDATE, cents, invoice)
-    arguments = json.dumps({"charge_id": stage.charges[invoice], "amount_cents": cents})
-    (action,) = run(PROPOSE, arguments, stage.run_id, f"refund_{invoice}")
-    stage.actions[invoice] = action["action_id"]
 
 
 def approve(stage: Stage) -> None:
@@ -281,130 +254,152 @@ def approve(stage: Stage) -> None:
         stage["reviewer"],
         ":pending",
         "select action_id, digest from synapsor_pending_approvals \\gset",
-        f"{APPROVE}(:'action_id', 'damaged goods, seen', :'digest');",
-        f"{APPROVE}('{action_id}', 'again');",
+        "select status, changed from approve_external_action(:'action_id', 'photo seen', :'digest');",
+        f"select status, changed from approve_external_action('{action_id}', 'again');",
     )
     expect("NOTICE" in transcript, "approving again says that it changed nothing")
     verdicts = stage["auditor"].ask(
         "select reviewer, note from synapsor.synapsor_approvals where action_id = %s", action_id
     )
-    expect(verdicts == [{"reviewer": "rita", "note": "damaged goods, seen"}], "one verdict, rita's")
+    expect([verdict["reviewer"] for verdict in verdicts] == ["rita"], "one verdict, rita's")
+    tell(f"The digest binds it to what will be sent. Verdicts on record: {len(verdicts)}.")
     expect(stage.action("INV-1001")["status"] == "queued", "the action is queued")
 
 
 def deliver(stage: Stage) -> None:
     """The daemon claims, calls Stripe with the action's key, and confirms."""
-    with worker(stage, "worker_1") as process:
-        wait_until(
-            lambda: stage.action("INV-1001")["status"] == "succeeded",
-            "worker_1 delivers the refund",
-        )
-        expect(stop_gently(process) == 0, "the worker ends well on SIGTERM")
-    action = stage.action("INV-1001")
-    (refund,) = refunds_of(stage, "INV-1001")
-    show_rows([in_database(action)])
-    tell("And the provider says:")
-    show_rows([refund])
-    expect(refund["id"] == action["provider_request_id"], "database and provider name one refund")
+    invoice = "INV-1001"
+    have_delivered(stage, invoice, "worker_1")
+    show_action(stage, invoice)
+    show_refund(stage, invoice)
+    action, (refund,) = stage.action(invoice), refunds_of(stage, invoice)
+    expect(refund["id"] == action["provider_request_id"], "database and Stripe name one refund")
     expect(refund["amount"] == 2500, "the refund is of the approved amount")
 
 
 def survive(stage: Stage) -> None:
     """A worker dies between the provider's answer and its own confirmation."""
     invoice = "INV-1002"
-    with stage.transaction() as app:
+    with stage.transaction(seen=False) as app:
         request_refund(stage, app, invoice, 4800, seen=False)
-    stage["reviewer"].ask(f"{APPROVE}(%s, 'lost parcel')", stage.actions[invoice])
-
-    with running(
-        [sys.executable, str(HERE / "killed_worker.py"), QUEUE],
-        worker_environment(stage, "worker_1"),
-    ) as (process, _):
+    stage["reviewer"].ask(
+        "select from synapsor.approve_external_action(%s, 'lost parcel')", stage.actions[invoice]
+    )
+    command = [sys.executable, str(HERE / "killed_worker.py"), QUEUE]
+    with running(command, worker_environment(stage, "worker_1")) as process:
         wait_until(lambda: process.poll() is not None, "worker_1 dies")
-        tell(
-            f"worker_1 (pid {process.pid}) sent the refund of {invoice}, and then: "
-            f"{signal.Signals(-process.returncode).name}"
-        )
         expect(process.returncode == -signal.SIGKILL, "worker_1 is killed with SIGKILL")
-    action = stage.action(invoice)
-    tell("The provider has done it; the database does not know, and waits for the lease to end:")
-    show_rows([in_database(action)])
-    show_rows(refunds_of(stage, invoice))
-    expect(action["status"] == "claimed", "the action is still claimed by the dead worker")
-    expect(len(refunds_of(stage, invoice)) == 1, "the provider has done the refund")
+    end = signal.Signals(-process.returncode).name
+    tell(f"{invoice}, approved too: worker_1 (pid {process.pid}) got Stripe's answer, then {end}.")
+    tell("Stripe has done it. The database cannot know; the claim stands until its lease ends:")
+    show_action(stage, invoice)
+    show_refund(stage, invoice)
+    before = stage.action(invoice)
+    expect(before["status"] == "claimed", "the action is still claimed by the dead worker")
 
-    with worker(stage, "worker_2") as process:
-        wait_until(
-            lambda: stage.action(invoice)["status"] == "succeeded",
-            "worker_2 takes over when the lease has ended",
-        )
-        stop_gently(process)
-    tell("worker_2 took over with the same key:")
-    after = stage.action(invoice)
-    show_rows([in_database(after)])
-    requests = [
-        line
-        for line in stage.provider.requests()
-        if line["idempotency_key"] == action["idempotency_key"]
-    ]
-    tell("What the provider was asked with that key, and what exists:")
+    have_delivered(stage, invoice, "worker_2")
+    tell("The lease ran out; worker_2 took over and sent the same request with the same key:")
+    show_action(stage, invoice)
+    after, (refund,) = stage.action(invoice), refunds_of(stage, invoice)
+    key = after["idempotency_key"]
+    first, second = (line for line in stage.provider.requests() if line["idempotency_key"] == key)
+    tell("What Stripe was asked with that key:")
     show_rows(
         [
-            {
-                name: line[name]
-                for name in ("number", "idempotency_key", "status", "replayed", "object_id")
-            }
-            for line in requests
+            {name: line[name] for name in ("idempotency_key", "status", "replayed", "object_id")}
+            for line in (first, second)
         ]
     )
-    refunds = refunds_of(stage, invoice)
-    tell(f"  refunds of {stage.charges[invoice]}: {len(refunds)}")
-    expect(len(refunds) == 1, "exactly one refund")
-    expect(
-        [line["replayed"] for line in requests] == [False, True], "the second got the stored answer"
-    )
+    tell(paint(f"Refunds of {refund['charge']} at Stripe: {len(refunds_of(stage, invoice))}", "1"))
+    expect((first["replayed"], second["replayed"]) == (False, True), "the second is a replay")
+    expect(first["parameters"] == second["parameters"], "both requests are the same")
     expect(after["worker_principal"] == "worker_2", "worker_2 confirmed")
-    expect(after["claim_token"] > action["claim_token"], "the claim token has grown")
-    expect(after["provider_request_id"] == refunds[0]["id"], "one refund on both sides")
+    expect(after["claim_token"] > before["claim_token"], "the claim token has grown")
+    expect(after["provider_request_id"] == refund["id"], "database and Stripe name one refund")
 
 
 def explain(stage: Stage) -> None:
     """The run as a tree, the story as events."""
-    with stage.transaction() as app:
+    with stage.transaction(seen=False) as app:
         app.ask(
             "select from synapsor.complete_agent_run(%s, output => %s)",
             stage.run_id,
             json.dumps({"refunded": ["INV-1001", "INV-1002"]}),
         )
-    show_text(stage["auditor"], "select synapsor.explain_agent_run(%s)", stage.run_id)
+    tree = "select synapsor.explain_agent_run(%s)"
+    show_statement("auditor", tree.replace("%s", f"'{stage.run_id}'"))
+    for line in stage["auditor"].one(tree, stage.run_id)["explain_agent_run"].splitlines():
+        tell("  " + line)
     events = stage["auditor"].types(
-        "select sequence, event_type, status, coalesce(worker_principal, actor) as who, attempt\n"
-        "from synapsor.synapsor_external_action_events where action_id = %s order by sequence",
+        "select to_char(occurred_at, 'HH24:MI:SS.MS') as at, event_type, status, attempt, actor as who"
+        "\nfrom synapsor.synapsor_external_action_events where action_id = %s",
         stage.actions["INV-1002"],
     )
-    expect(events, "the story is told")
+    told = [event["event_type"] for event in events]
+    expect(told[0] == "Proposed" and told[-1] == "Succeeded", "the story is whole")
+    claims = [event["who"] for event in events if event["event_type"] == "Claimed"]
+    expect(claims == ["worker_1", "worker_2"], "both claims are on record")
 
 
 def leave_something_to_do(stage: Stage) -> None:
-    """A third refund waits for whoever types `make psql`."""
-    with stage.transaction() as app:
-        request_refund(stage, app, "INV-1003", 12000, seen=False)
+    """A third refund, outside the run, waits for whoever types `make psql`."""
+    with stage.transaction(seen=False) as app:
+        (action,) = app.ask(PROPOSE, json.dumps(arguments_of(stage, "INV-1003", 12000)), None, None)
+        stage.actions["INV-1003"] = action["action_id"]
 
 
 # -- helpers of the steps -------------------------------------------------------------------------
 
 
-def show_text(login: Login, statement: str, *arguments: object) -> None:
-    """Show a statement and the text it returns."""
-    show_statement(login.name, statement.replace("%s", "'%s'") % arguments)
-    for line in next(iter(login.one(statement, *arguments).values())).splitlines():
-        tell("  " + line)
+def start_run(stage: Stage, app: Login) -> None:
+    """The agent's run, which the refunds become steps of."""
+    run = app.one(
+        "select run_id from synapsor.start_agent_run(input => %s)",
+        json.dumps({"request": "complaints of cus_1001"}),
+    )
+    stage.run_id = run["run_id"]
+    app.ask(
+        "select from synapsor.record_agent_step(%s, 'look_up', name => 'invoices', output => %s)",
+        stage.run_id,
+        json.dumps({"invoices": ["INV-1001", "INV-1002"]}),
+    )
 
 
-def in_database(action: Row) -> Row:
-    """What is worth seeing of an action."""
-    names = ("status", "worker_principal", "attempts", "provider_request_id", "idempotency_key")
-    return {name: action[name] for name in names}
+def arguments_of(stage: Stage, invoice: str, cents: int) -> Row:
+    return {"charge_id": stage.charges[invoice], "amount_cents": cents}
+
+
+def request_refund(
+    stage: Stage, app: Login, invoice: str, cents: int, *, seen: bool = True
+) -> None:
+    """What the application does in its transaction."""
+    run = app.types if seen else app.ask
+    run(UPDATE, cents, invoice)
+    arguments = json.dumps(arguments_of(stage, invoice, cents))
+    (action,) = run(PROPOSE, arguments, stage.run_id, f"refund_{invoice}")
+    stage.actions[invoice] = action["action_id"]
+
+
+def show_action(stage: Stage, invoice: str) -> None:
+    """What the database knows of a refund."""
+    (known,) = stage["auditor"].ask(
+        "select status, worker_principal as worker, attempts, lease_expires_at::time(0) as lease_until,"
+        " provider_request_id from synapsor.synapsor_external_actions where action_id = %s",
+        stage.actions[invoice],
+    )
+    show_rows([{"in the database": invoice, **known}])
+
+
+def show_refund(stage: Stage, invoice: str) -> None:
+    """What Stripe knows of it."""
+    refunds = refunds_of(stage, invoice)
+    expect(len(refunds) == 1, f"Stripe has one refund for {invoice}")
+    (refund,) = refunds
+    show_rows(
+        [{"at Stripe": refund["charge"]} | {n: refund[n] for n in ("status", "amount", "id")}]
+    )
+    named = refund["metadata"].get("synapsor_action_id")
+    expect(named == stage.actions[invoice], "Stripe's refund names our action")
 
 
 def refunds_of(stage: Stage, invoice: str) -> list[Row]:
@@ -413,20 +408,25 @@ def refunds_of(stage: Stage, invoice: str) -> list[Row]:
 
 def worker_environment(stage: Stage, login: str) -> Row:
     return {
-        "SYNAPSOR_PG_DSN": stage[login].dsn,
+        "SYNAPSOR_DSN": stage[login].dsn,
         "SYNAPSOR_STRIPE_API_KEY": STRIPE_KEY,
         "SYNAPSOR_STRIPE_API_BASE": stage.provider.base_address,
     }
 
 
-@contextmanager
-def worker(stage: Stage, login: str) -> Iterator[subprocess.Popen[str]]:
-    """The daemon as an operator starts it."""
-    command = ["synapsor-pg", "worker", "--queue", QUEUE, "--handlers", HANDLERS]
+def have_delivered(stage: Stage, invoice: str, login: str) -> None:
+    """Start the daemon as an operator does, until it has delivered that refund."""
+    command = ["synapsor-pg", "worker", "--queue", QUEUE]
     tell(f"{paint('$ ', '36')}{' '.join(command)}   # as {login}")
     command[0] = str(Path(sys.executable).with_name(command[0]))
-    with running(command, worker_environment(stage, login)) as (process, _):
-        yield process
+    with running(command, worker_environment(stage, login)) as process:
+
+        def delivered() -> bool:
+            expect(process.poll() is None, f"{login} is running")
+            return bool(stage.action(invoice)["status"] == "succeeded")
+
+        wait_until(delivered, f"{login} delivers the refund of {invoice}", within=30)
+        expect(stop_gently(process) == 0, "the worker ends well on SIGTERM")
 
 
 STEPS: list[tuple[str, Callable[[Stage], None]]] = [
@@ -435,7 +435,7 @@ STEPS: list[tuple[str, Callable[[Stage], None]]] = [
     ("A reviewer approves in psql", approve),
     ("The worker delivers it", deliver),
     ("A worker is killed after the provider answered, before it confirmed", survive),
-    ("What happened, for people", explain),
+    ("What happened: the run as a tree, the second refund event by event", explain),
 ]
 
 
@@ -456,14 +456,14 @@ def main() -> int:
                 where = f"in step {number}"
                 headline(f"{number}. {title}")
                 step(stage)
+            where = "after the last step"
             leave_something_to_do(stage)
     except (NotAsToldError, psycopg.Error, stripe.StripeError) as problem:
         print(f"\nNOT AS TOLD, {where}: {problem}", file=sys.stderr)
-        if isinstance(problem, psycopg.Error) and problem.diag.context:
-            print(problem.diag.context, file=sys.stderr)
         return 1
     headline(f"All as told, in {time.monotonic() - began:.0f} s. What to type next:")
-    for line in NEXT.strip().splitlines():
+    next_steps = NEXT.format(action_id=stage.actions["INV-1003"], run_id=stage.run_id)
+    for line in next_steps.strip().splitlines():
         tell(line)
     return 0
 

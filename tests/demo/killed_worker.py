@@ -20,4 +20,4 @@ def die_when_answered(boundary: str) -> None:
 
 
 if __name__ == "__main__":
-    Worker(os.environ["SYNAPSOR_PG_DSN"], queues=sys.argv[1:], checkpoint=die_when_answered).run()
+    Worker(os.environ["SYNAPSOR_DSN"], queues=sys.argv[1:], checkpoint=die_when_answered).run()

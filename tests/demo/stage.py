@@ -14,6 +14,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -29,6 +30,7 @@ Found = TypeVar("Found")
 
 HERE = Path(__file__).resolve().parent
 PSQLRC = HERE / "psqlrc"
+WIDTH = 95
 
 
 class NotAsToldError(Exception):
@@ -131,8 +133,9 @@ class Login:
         except psycopg.Error as error:
             parts = error.diag
             tell(paint(f"  ERROR:  {parts.sqlstate}: {parts.message_primary}", "31"))
-            tell(f"  DETAIL:  {parts.message_detail}")
-            tell(f"  HINT:  {parts.message_hint}")
+            for label, text in (("DETAIL", parts.message_detail), ("HINT", parts.message_hint)):
+                for line in wrap(f"{label}:  {text}", WIDTH, subsequent_indent="    "):
+                    tell("  " + line)
             expect(error.sqlstate == sqlstate, f"refused with {sqlstate}")
             return
         raise NotAsToldError(f"refused with {sqlstate}")
@@ -148,7 +151,15 @@ def psql_environment(dsn: str) -> dict[str, str]:
     names = {"dbname": "PGDATABASE", "host": "PGHOST", "port": "PGPORT", "user": "PGUSER"}
     parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
     places = {names[name]: value for name, value in parts.items() if name in names}
-    return os.environ | places | {"PSQLRC": str(PSQLRC), "PGCONNECT_TIMEOUT": "10"}
+    return (
+        os.environ
+        | places
+        | {
+            "PSQLRC": str(PSQLRC),
+            "PGCLIENTENCODING": "UTF8",
+            "PGCONNECT_TIMEOUT": "10",
+        }
+    )
 
 
 def type_into_psql(login: Login, *lines: str) -> str:
@@ -159,17 +170,19 @@ def type_into_psql(login: Login, *lines: str) -> str:
         env=psql_environment(login.dsn),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         timeout=20,
         check=False,
     )
-    expected = list(lines)
+    waiting, prompt = list(lines), "=> "
     for line in process.stdout.splitlines():
-        if expected and line == expected[0]:
-            show_statement(login.name, expected.pop(0))
+        if waiting and line == waiting[0]:
+            tell(paint(login.name + prompt, "36") + waiting.pop(0))
+            prompt = "=> " if line.endswith((";", "gset")) or line.startswith(":") else "-> "
         elif line.strip():
             tell("  " + line.rstrip())
     expect(process.returncode == 0, "psql ends well")
+    expect(not waiting, "psql has read every line")
     return process.stdout
 
 
@@ -180,7 +193,9 @@ def signed_token(kid: str, secret: str, claims: Mapping[str, object]) -> str:
         return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
 
     header = {"alg": "HS256", "typ": "JWT", "kid": kid}
-    signed = ".".join(encode(json.dumps(part).encode()) for part in (header, claims))
+    signed = ".".join(
+        encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims)
+    )
     return f"{signed}.{encode(hmac.digest(secret.encode(), signed.encode(), hashlib.sha256))}"
 
 
@@ -190,26 +205,22 @@ def signed_token(kid: str, secret: str, claims: Mapping[str, object]) -> str:
 @contextmanager
 def running(
     command: list[str], environment: Mapping[str, str]
-) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]:
-    """A program of ours and a way to read what it said; it never outlives the block."""
-    with tempfile.TemporaryFile("w+") as output:
-
-        def said() -> str:
-            output.seek(0)
-            return output.read()
-
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of ours, which never outlives the block; its words are shown if things go wrong."""
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command,
             env=os.environ | dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            text=True,
         )
         try:
-            yield process, said
+            yield process
         except NotAsToldError:
-            tell(f"{Path(command[0]).name} said: {said().strip()}")
+            output.seek(0)
+            for line in output.read().decode(errors="replace").splitlines()[-10:]:
+                print(f"{Path(command[0]).name}: {line}", file=sys.stderr)
             raise
         finally:
             if process.poll() is None:
@@ -217,7 +228,7 @@ def running(
             process.wait()
 
 
-def stop_gently(process: subprocess.Popen[str]) -> int:
+def stop_gently(process: subprocess.Popen[bytes]) -> int:
     """SIGTERM, and the exit status it ends with."""
     process.send_signal(signal.SIGTERM)
     try:

@@ -11,10 +11,9 @@ import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
+from plpython.samples import json_values
 from synapsor_plpython import canonical
 from synapsor_plpython.canonical import CanonicalError, canonicalize, loads
-
-from plpython.samples import json_values
 
 # RFC 8785 appendix B: the bits of a double, and its text.
 RFC_NUMBERS = [

@@ -308,17 +308,17 @@ def test_a_refused_attempt_is_shown_with_its_violations() -> None:
             "version": 3,
             "error_code": "SY003",
             "error_message": "one violation",
-            "violations": '[{"path": "amount"}]',
+            "violations": "amount_cents minimum",
             "started_at": at(1),
         }],
     )  # fmt: skip
     text = drawn(document)
-    assert "│ refused   21 attempts that became no step\n" in text
+    assert "│ refused   21 attempts, no step\n" in text
     assert text.endswith(
         "└─ ✗ refund · billing.issue_refund v3 · validation failed\n"
         f"     action    {ACTION}\n"
         "     refused   SY003: one violation\n"
-        '               [{"path": "amount"}]'
+        "               amount_cents minimum"
     )
 
 

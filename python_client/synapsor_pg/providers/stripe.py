@@ -43,7 +43,8 @@ NOT_EXECUTED: Final = frozenset({401, 403, 404, 429})
 
 
 @lru_cache(maxsize=64)
-def _client(account: str) -> stripe.StripeClient:
+def client_of(account: str) -> stripe.StripeClient:
+    """Return the client of an account, made once per process."""
     key = setting("stripe", "api_key", account)
     if key is None:
         message = f"no Stripe key for account {account}: set SYNAPSOR_STRIPE_API_KEY"
@@ -82,7 +83,7 @@ def perform(
 ) -> Outcome:
     """Send one request under the delivery's key and say what is known afterwards."""
     try:
-        client = _client(delivery.account)
+        client = client_of(delivery.account)
     except (KeyError, OSError, ValueError) as error:
         return failed("configuration", str(error), retryable=True)
     delivery.begin(_digest(parameters))
