@@ -24,7 +24,7 @@ begin
     ) then
         raise exception using
             errcode = 'SY001',
-            message = format('action %s%s is retired', quote_ident(action), ' version ' || version),
+            message = format('action %s%s is retired', quote_nullable(action), ' version ' || version),
             hint = 'Name a version that is not retired, or declare the next one.';
     end if;
     raise exception using

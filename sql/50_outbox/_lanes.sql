@@ -34,8 +34,8 @@ begin
 end;
 $function$;
 
--- An action of an ordering key has ended (its row is gone): the next one in queue order may go. One that waited held
--- nothing, and the one it waited for is still there to call the next.
+-- An action of an ordering key leaves the queue, ended or to be approved anew: the next one in queue order may go. One
+-- that waited in the queue held nothing, and the one it waited for is still there to call the next.
 create or replace function synapsor._leave_lane(open synapsor.open_external_actions)
 returns void
 language plpgsql
@@ -45,7 +45,7 @@ declare
     lane synapsor.ordering_lanes;
     next_in_lane text;
 begin
-    if open.ordering_key is null or open.waits_for_lane or open.status = 'proposed' then
+    if open.ordering_key is null or open.status = 'proposed' or (open.status = 'queued' and open.waits_for_lane) then
         return;
     end if;
     insert into synapsor.ordering_lanes as taken (tenant_id, queue, ordering_key)

@@ -13,6 +13,10 @@ as $function$
 declare
     queued_at constant timestamptz := synapsor._now();
 begin
+    if open.status = 'proposed' then
+        -- Queue order is that of queueing, not of proposing; what was in the queue before keeps its place.
+        open.position := nextval('synapsor.queue_positions');
+    end if;
     open.status := 'queued';
     open.queued_at := queued_at;
     open.available_at := greatest(open.available_at, queued_at);

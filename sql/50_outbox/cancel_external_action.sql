@@ -21,7 +21,7 @@ begin
         return current;
     end if;
     if open.action_id is null or open.status = 'unknown' or open.delivery_started_at is not null
-        or open.deliveries_lost > 0
+        or open.deliveries_lost > 0 or (open.status = 'claimed' and open.purpose = 'reconcile')
     then
         raise exception using
             errcode = 'SY014',

@@ -71,6 +71,7 @@ begin
     if open.deliveries_lost > 0 then
         perform synapsor._park(open, contract, 'OutcomeUnknown', 'SY024', facts);
     elsif found then
+        perform synapsor._leave_lane(open);
         open.status := 'proposed';
         open.queued_at := null;
         open.expires_at := request.expires_at;

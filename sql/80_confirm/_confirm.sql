@@ -50,10 +50,11 @@ begin
             open, 'Succeeded', 'succeeded', null, detail, error_code, provider_request_id, confirmed => status
         );
     elsif status = 'failed' and coalesce(retryable, true) and open.attempts < contract.max_attempts then
-        delay := coalesce(
-            least(greatest(retry_after, interval '0'), interval '7 days'),
-            synapsor._back_off(contract, open.attempts)
-        );
+        -- least and greatest pass over a null.
+        delay := case
+            when retry_after is null then synapsor._back_off(contract, open.attempts)
+            else least(greatest(retry_after, interval '0'), interval '7 days')
+        end;
         open.status := 'queued';
         open.available_at := synapsor._now() + delay;
         open.rank := open.available_at - make_interval(mins => contract.priority);

@@ -17,7 +17,7 @@ def test_the_worker_of_the_readme_works(workshop: Workshop) -> None:
     found = re.search(r"## A worker\n\n```python\n(.*?)```", readme, re.DOTALL)
     assert found is not None
     program = found[1]
-    assert len(program.splitlines()) <= 15
+    assert sum(bool(line) for line in program.splitlines()) <= 15
 
     [action] = workshop.propose()
     with Provider() as provider:
@@ -28,7 +28,7 @@ def test_the_worker_of_the_readme_works(workshop: Workshop) -> None:
         ):
             assert told in program
             program = program.replace(told, here)
-        exec(compile(program, "README.md", "exec"), {})  # noqa: S102
+        exec(compile(program, "README.md", "exec"), {})
 
         assert list(provider.effects) == [workshop.action(action)["idempotency_key"]]
     assert workshop.statuses([action]) == ["succeeded"]

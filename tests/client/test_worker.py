@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import json
 import threading
 import time
 from collections import Counter
@@ -13,6 +17,7 @@ import pytest
 from client.workshop import QUEUE, Workshop, wait_until
 from psycopg_pool import ConnectionPool
 from synapsor_pg import (
+    Client,
     Delivery,
     Outcome,
     RejectedError,
@@ -516,13 +521,38 @@ def test_a_worker_outlives_a_crash_of_the_server(throwaway_cluster: Database) ->
     assert set(effects.values()) == {1}
 
 
-def test_an_app_opens_the_workers_session_by_token(workshop: Workshop) -> None:
+def test_a_worker_opens_its_session_by_token_in_every_transaction(workshop: Workshop) -> None:
+    handle(workshop, lambda _delivery: succeeded())
+    secret = "a secret of at least thirty-two bytes"
+    with workshop.superuser() as connection:
+        client = Client(connection)
+        client.bind_role("test_worker", None)
+        client.add_session_key("k1", secret, scope={"actor_types": ["service_account"]})
     opened: list[str] = []
 
     def token() -> str:
-        opened.append("asked")
-        return "no token"
+        claims = {"sub": "theo", "tenant_id": "acme", "actor_type": "service_account"}
+        opened.append(signed("k1", secret, claims | {"exp": int(time.time()) + 60}))
+        return opened[-1]
 
+    actions = workshop.propose(2)
+    workshop.worker(session_token=token).run(until_idle=True)
+
+    assert workshop.statuses(actions) == ["succeeded"] * 2
+    assert workshop.action(actions[0])["worker_principal"] == "theo"
+    assert len(opened) > 3
+
+
+def test_a_worker_whose_token_is_refused_says_so_at_once(workshop: Workshop) -> None:
     with pytest.raises(SessionInvalidError):
-        workshop.worker(session_token=token).run()
-    assert opened
+        workshop.worker(session_token=lambda: "no token").run()
+
+
+def signed(kid: str, secret: str, claims: dict[str, Any]) -> str:
+    def encoded(part: bytes) -> str:
+        return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+    header = {"alg": "HS256", "typ": "JWT", "kid": kid}
+    body = ".".join(encoded(json.dumps(part).encode()) for part in (header, claims))
+    digest = hmac.new(secret.encode(), body.encode(), hashlib.sha256).digest()
+    return f"{body}.{encoded(digest)}"

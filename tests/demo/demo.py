@@ -231,8 +231,8 @@ def propose(stage: Stage) -> None:
         app.is_refused("SY004", PROPOSE, arguments, stage.run_id, f"refund_{invoice}")
         raise psycopg.Rollback
     with stage.transaction(seen=False) as app:
-        request_refund(stage, app, invoice, 2500, seen=False)
-        tell("It asks properly, but its business transaction fails later and is rolled back.")
+        action_id = request_refund(stage, app, invoice, 2500, seen=False)
+        tell(f"It asks properly ({action_id}), but its transaction fails later: rollback.")
         raise psycopg.Rollback
     tell("Neither left a trace:")
     (left,) = stage["auditor"].types(
@@ -250,12 +250,13 @@ def propose(stage: Stage) -> None:
 def approve(stage: Stage) -> None:
     """A person at psql approves exactly what will be sent; once is enough."""
     action_id = stage.actions["INV-1001"]
+    approval = "select status, changed from approve_external_action"
     transcript = type_into_psql(
         stage["reviewer"],
         ":pending",
         "select action_id, digest from synapsor_pending_approvals \\gset",
-        "select status, changed from approve_external_action(:'action_id', 'photo seen', :'digest');",
-        f"select status, changed from approve_external_action('{action_id}', 'again');",
+        f"{approval}(:'action_id', 'photo seen', :'digest');",
+        f"{approval}('{action_id}', 'again');",
     )
     expect("NOTICE" in transcript, "approving again says that it changed nothing")
     verdicts = stage["auditor"].ask(
@@ -272,7 +273,7 @@ def deliver(stage: Stage) -> None:
     have_delivered(stage, invoice, "worker_1")
     show_action(stage, invoice)
     show_refund(stage, invoice)
-    action, (refund,) = stage.action(invoice), refunds_of(stage, invoice)
+    action, refund = stage.action(invoice), the_refund(stage, invoice)
     expect(refund["id"] == action["provider_request_id"], "database and Stripe name one refund")
     expect(refund["amount"] == 2500, "the refund is of the approved amount")
 
@@ -300,9 +301,11 @@ def survive(stage: Stage) -> None:
     have_delivered(stage, invoice, "worker_2")
     tell("The lease ran out; worker_2 took over and sent the same request with the same key:")
     show_action(stage, invoice)
-    after, (refund,) = stage.action(invoice), refunds_of(stage, invoice)
+    after, refund = stage.action(invoice), the_refund(stage, invoice)
     key = after["idempotency_key"]
-    first, second = (line for line in stage.provider.requests() if line["idempotency_key"] == key)
+    requests = [line for line in stage.provider.requests() if line["idempotency_key"] == key]
+    expect(len(requests) == 2, f"Stripe was asked twice with the key, not {len(requests)} times")
+    first, second = requests
     tell("What Stripe was asked with that key:")
     show_rows(
         [
@@ -331,13 +334,14 @@ def explain(stage: Stage) -> None:
     for line in stage["auditor"].one(tree, stage.run_id)["explain_agent_run"].splitlines():
         tell("  " + line)
     events = stage["auditor"].types(
-        "select to_char(occurred_at, 'HH24:MI:SS.MS') as at, event_type, status, attempt, actor as who"
-        "\nfrom synapsor.synapsor_external_action_events where action_id = %s",
+        "select to_char(occurred_at, 'HH24:MI:SS.MS') as at, event_type, status, attempt, actor\n"
+        "from synapsor.synapsor_external_action_events\n"
+        "where action_id = %s order by sequence",
         stage.actions["INV-1002"],
     )
     told = [event["event_type"] for event in events]
     expect(told[0] == "Proposed" and told[-1] == "Succeeded", "the story is whole")
-    claims = [event["who"] for event in events if event["event_type"] == "Claimed"]
+    claims = [event["actor"] for event in events if event["event_type"] == "Claimed"]
     expect(claims == ["worker_1", "worker_2"], "both claims are on record")
 
 
@@ -369,22 +373,22 @@ def arguments_of(stage: Stage, invoice: str, cents: int) -> Row:
     return {"charge_id": stage.charges[invoice], "amount_cents": cents}
 
 
-def request_refund(
-    stage: Stage, app: Login, invoice: str, cents: int, *, seen: bool = True
-) -> None:
+def request_refund(stage: Stage, app: Login, invoice: str, cents: int, *, seen: bool = True) -> str:
     """What the application does in its transaction."""
     run = app.types if seen else app.ask
     run(UPDATE, cents, invoice)
     arguments = json.dumps(arguments_of(stage, invoice, cents))
     (action,) = run(PROPOSE, arguments, stage.run_id, f"refund_{invoice}")
-    stage.actions[invoice] = action["action_id"]
+    stage.actions[invoice] = str(action["action_id"])
+    return stage.actions[invoice]
 
 
 def show_action(stage: Stage, invoice: str) -> None:
     """What the database knows of a refund."""
     (known,) = stage["auditor"].ask(
-        "select status, worker_principal as worker, attempts, lease_expires_at::time(0) as lease_until,"
-        " provider_request_id from synapsor.synapsor_external_actions where action_id = %s",
+        "select status, worker_principal as worker, attempts,"
+        " lease_expires_at::time(0) as lease_until, provider_request_id"
+        " from synapsor.synapsor_external_actions where action_id = %s",
         stage.actions[invoice],
     )
     show_rows([{"in the database": invoice, **known}])
@@ -392,14 +396,19 @@ def show_action(stage: Stage, invoice: str) -> None:
 
 def show_refund(stage: Stage, invoice: str) -> None:
     """What Stripe knows of it."""
-    refunds = refunds_of(stage, invoice)
-    expect(len(refunds) == 1, f"Stripe has one refund for {invoice}")
-    (refund,) = refunds
+    refund = the_refund(stage, invoice)
     show_rows(
         [{"at Stripe": refund["charge"]} | {n: refund[n] for n in ("status", "amount", "id")}]
     )
     named = refund["metadata"].get("synapsor_action_id")
     expect(named == stage.actions[invoice], "Stripe's refund names our action")
+
+
+def the_refund(stage: Stage, invoice: str) -> Row:
+    """The one refund that Stripe has for an invoice."""
+    refunds = refunds_of(stage, invoice)
+    expect(len(refunds) == 1, f"Stripe has exactly one refund for {invoice}, not {len(refunds)}")
+    return refunds[0]
 
 
 def refunds_of(stage: Stage, invoice: str) -> list[Row]:

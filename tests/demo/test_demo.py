@@ -25,9 +25,10 @@ LOGINS = "admin, app, reviewer, worker_1, worker_2, auditor, shop"
 PATIENCE = 60  # what the issue grants the demo
 
 
-def run_demo(dsn: str | None) -> subprocess.CompletedProcess[str]:
+def run_demo(dsn: str | None, programs: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run it, with the programs of a folder in place of the usual ones."""
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    surroundings["PATH"] = f"{bindir()}:{surroundings['PATH']}"
+    surroundings["PATH"] = f"{programs or bindir()}:{surroundings['PATH']}"
     surroundings.pop("SYNAPSOR_DEMO_DSN", None)
     if dsn is not None:
         surroundings["SYNAPSOR_DEMO_DSN"] = dsn
@@ -125,6 +126,17 @@ def test_the_third_refund_can_be_approved_in_one_line(told: str, cluster: Cluste
     assert "12000" in shown
     assert "queued" in shown
     assert "ERROR" not in shown
+
+
+@pytest.mark.usefixtures("told")
+def test_a_step_that_is_not_as_told_ends_it(cluster: Cluster, tmp_path: Path) -> None:
+    psql = tmp_path / "psql"
+    psql.write_text("#!/bin/sh\ncat; exit 3\n")
+    psql.chmod(0o755)
+    demo = run_demo(cluster.dsn(), tmp_path)
+    assert demo.returncode == 1
+    assert demo.stderr == "\nNOT AS TOLD, in step 3: psql ends well\n"
+    assert "\n4." not in demo.stdout
 
 
 def test_without_a_database_it_fails(cluster: Cluster) -> None:
