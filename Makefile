@@ -40,7 +40,7 @@ installcheck:
 VENV = .venv/bin
 LINTED_SQL = $(wildcard sql/*_*/ sql/upgrades/ tests/database/ tests/upgrade/)
 
-.PHONY: prepare private demo psql stop test pytest lint bench
+.PHONY: prepare private demo psql stop test pytest lint bench bench-quick
 
 prepare:
 	@PG_CONFIG=$(if $(filter file,$(origin PG_CONFIG)),,$(PG_CONFIG)) tests/support/prepare
@@ -67,3 +67,6 @@ pytest: prepare
 
 bench: private
 	$(VENV)/python tests/benchmark/bench.py $(ARGS)
+
+bench-quick: private
+	$(VENV)/python tests/benchmark/bench.py --quick $(ARGS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from support.cluster import REPOSITORY, Cluster, environment, roomy_root
+from support.cluster import REPOSITORY, Cluster, environment, lock, roomy_root
 from support.database import TEMPLATE, Database, fill, janitor, run
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def _sweep(root: Path) -> None:
 @pytest.fixture(scope="session")
 def server_root(installed_extension: None) -> Iterator[Path]:  # noqa: ARG001
     """Give the folder for the clusters of this run."""
-    _sweep(roomy_root())
+    with lock("sweep"):
+        _sweep(roomy_root())
     root = roomy_root() / f"test-{os.getpid()}"
     root.mkdir()
     yield root

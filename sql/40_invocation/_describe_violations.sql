@@ -12,9 +12,8 @@ begin atomic
             when 'type' then format(
                 ' is of type %s, not %s.', violation.value ->> 'kind', coalesce(violation.value ->> 'expected', 'as declared')
             )
-            else coalesce(
-                format(' violates %s %s.', violation.value ->> 'rule', violation.value ->> 'expected'),
-                format(' violates %s.', violation.value ->> 'rule')
+            else format(
+                ' violates %s.', concat_ws(' ', violation.value ->> 'rule', violation.value ->> 'expected')
             )
         end,
         E'\n' order by violation.ordinality

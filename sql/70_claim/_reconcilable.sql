@@ -15,6 +15,10 @@ as $function$
             and open.reconciliations < contract.reconcile_max_attempts
             and (suspended.tenants is null or not open.tenant_id = any(suspended.tenants))
             and (suspended.contracts is null or not open.contract_id = any(suspended.contracts))
+            and (suspended.principals is null or not exists (
+                select from synapsor.action_invocations as proposal
+                where proposal.action_id = open.action_id and proposal.actor = any(suspended.principals)
+            ))
         order by open.available_at
         limit max_actions
         for update of open skip locked

@@ -69,8 +69,8 @@ select status from synapsor.propose_external_action(
 );
 commit;
 
--- A queue with nothing in it, and a worker: one action succeeds, one fails, one is unknown, one stays
--- claimed.
+-- A queue with nothing in it, and a worker: one action succeeds, one fails, one is unknown, and one
+-- stays claimed.
 begin;
 select tests.session('acme', 'worker-1');
 select synapsor.worker_heartbeat('worker-1 on host a', array['billing_external_actions']);
