@@ -7,6 +7,8 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     swept_at constant timestamptz := synapsor._now();
+    sees_every constant boolean := synapsor._sees_every_tenant();
+    tenants constant text[] := synapsor._visible_tenants();
     open synapsor.open_external_actions;
     expired integer := 0;
 begin
@@ -16,6 +18,7 @@ begin
         from synapsor.open_external_actions as stored
         where stored.expires_at <= swept_at and stored.status = _expire.status and stored.deliveries_lost = 0
             and stored.status in ('proposed', 'queued')
+            and (sees_every or stored.tenant_id = any(tenants))
         order by stored.expires_at
         limit max_actions
         for update skip locked

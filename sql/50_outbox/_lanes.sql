@@ -29,7 +29,22 @@ begin
     end if;
     update synapsor.open_external_actions as waiting
     set waits_for_lane = true
-    where waiting.action_id = open.action_id;
+    where waiting.action_id = open.action_id and not waiting.waits_for_lane;
+    if found then
+        -- What is behind it waits too: a long lane is met once, not action by action at the cost of other lanes.
+        update synapsor.open_external_actions as waiting
+        set waits_for_lane = true
+        where waiting.action_id = any(array(
+            select later.action_id
+            from synapsor.open_external_actions as later
+            where later.tenant_id = open.tenant_id and later.queue = open.queue
+                and later.ordering_key = open.ordering_key and later.position > open.position
+                and later.status = 'queued' and not later.waits_for_lane
+                and later.action_id is distinct from lane.holder
+            limit 1000
+            for update skip locked
+        ));
+    end if;
     return false;
 end;
 $function$;

@@ -1,36 +1,81 @@
 -- Looks at candidates that cannot simply be leased and returns those that may be after all; the others change state here:
--- drifted from what was approved, too late to deliver, too late to repeat with the same key, or behind their lane.
-create or replace function synapsor._examine(special synapsor.open_external_actions [], lease interval)
-returns text []
+-- drifted from what was approved, too late to deliver, too late to repeat with the same key, or behind their lane. Lanes
+-- are waited for in one order only, so that two transactions cannot wait for each other: what lies before the furthest
+-- lane so far and is not to be had at once is passed over.
+create or replace function synapsor._examine(
+    special synapsor.open_external_actions [],
+    lease interval,
+    inout furthest text [],
+    out claimable text [],
+    out passed_over text []
+)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    examined_at constant timestamptz := synapsor._now();
     open synapsor.open_external_actions;
-    contract synapsor.action_contracts;
-    claimable text[] := array[]::text[];
+    lane text[];
+    passes boolean;
 begin
-    -- Lanes in one order, so that two claims cannot wait for each other.
+    claimable := '{}';
+    passed_over := '{}';
     for open in
         select candidate.*
         from unnest(special) as candidate
         order by candidate.tenant_id, candidate.ordering_key nulls first, candidate.position
     loop
-        contract := synapsor._contract_of(open);
-        if synapsor._has_drifted(open, contract) then
-            continue;
-        elsif open.expires_at <= examined_at and open.deliveries_lost = 0 then
-            perform synapsor._finish(open, 'Expired', 'expired', error_code => 'expired');
-        elsif open.deliveries_lost > 0
-            and not synapsor._may_repeat(open, contract, examined_at + coalesce(lease, contract.lease))
-        then
-            perform synapsor._park(open, contract, 'OutcomeUnknown', 'key_window_closed');
-        elsif open.ordering_key is null or synapsor._enter_lane(open) then
+        lane := array[open.tenant_id, open.ordering_key];
+        if open.ordering_key is null or furthest is null or lane collate "C" >= furthest then
+            passes := synapsor._passes(open, lease);
+            furthest := case when open.ordering_key is null then furthest else lane end;
+        else
+            passes := synapsor._passes_at_once(open, lease);
+        end if;
+        if passes is null then
+            passed_over := passed_over || open.action_id;
+        elsif passes then
             claimable := claimable || open.action_id;
         end if;
     end loop;
-    return claimable;
+end;
+$function$;
+
+create or replace function synapsor._passes(open synapsor.open_external_actions, lease interval)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    examined_at constant timestamptz := synapsor._now();
+    contract constant synapsor.action_contracts := synapsor._contract_of(open);
+begin
+    if synapsor._has_drifted(open, contract) then
+        return false;
+    elsif open.expires_at <= examined_at and open.deliveries_lost = 0 then
+        perform synapsor._finish(open, 'Expired', 'expired', error_code => 'expired');
+        return false;
+    elsif open.deliveries_lost > 0
+        and not synapsor._may_repeat(open, contract, examined_at + coalesce(lease, contract.lease))
+    then
+        perform synapsor._park(open, contract, 'OutcomeUnknown', 'key_window_closed');
+        return false;
+    end if;
+    return open.ordering_key is null or synapsor._enter_lane(open);
+end;
+$function$;
+
+-- Null when its lane is in somebody's hands.
+create or replace function synapsor._passes_at_once(open synapsor.open_external_actions, lease interval)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '1ms'
+as $function$
+begin
+    return synapsor._passes(open, lease);
+exception
+    when lock_not_available then
+        return null;
 end;
 $function$;
 

@@ -61,7 +61,10 @@ begin
         if exists (
             select from synapsor.external_action_events as event
             where event.action_id = _judge_claim.action_id and event.sequence > last_claim.sequence
-                and event.event_type in ('LeaseExpired', 'Quarantined')
+                and (
+                    event.event_type in ('LeaseExpired', 'Quarantined')
+                    or (event.error_code = 'poisoned' and event.lease_expires_at <= event.occurred_at)
+                )
         ) then
             verdict.code := 'SY031';
             verdict.message := format('the claim on action %s has expired', action_id);

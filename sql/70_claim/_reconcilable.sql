@@ -11,6 +11,10 @@ as $function$
         inner join synapsor.action_contracts as contract using (contract_id)
         where open.queue = _reconcilable.queue and open.status = 'unknown'
             and open.available_at <= synapsor._now()
+            and (
+                (select synapsor._sees_every_tenant())
+                or open.tenant_id = any((select synapsor._visible_tenants())::text [])
+            )
             and contract.reconcile_operation is not null
             and open.reconciliations < contract.reconcile_max_attempts
             and (suspended.tenants is null or not open.tenant_id = any(suspended.tenants))

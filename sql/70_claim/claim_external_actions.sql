@@ -22,6 +22,9 @@ declare
     candidates text[];
     special synapsor.open_external_actions[];
     claimable text[] := array[]::text[];
+    passed_over text[] := array[]::text[];
+    examined record;
+    furthest_lane text[];
 begin
     if queue is null or max_actions is null or max_actions not between 1 and 1000
         or lease not between interval '1 second' and interval '1 day'
@@ -68,7 +71,7 @@ begin
                     select stored.*, stored as state
                     from synapsor.open_external_actions as stored
                     where stored.queue = claim_external_actions.queue and stored.status = 'queued'
-                        and not stored.waits_for_lane and not stored.action_id = any(claimable)
+                        and not stored.waits_for_lane and not stored.action_id = any(claimable || passed_over)
                         and stored.rank <= claimed_at + suspended.rank_ahead and stored.available_at <= claimed_at
                         and (sees_every or stored.tenant_id = any(tenants))
                         and (suspended.tenants is null or not stored.tenant_id = any(suspended.tenants))
@@ -86,7 +89,10 @@ begin
             exit when candidates is null and special is null;
             claimable := claimable || coalesce(candidates, '{}');
             if special is not null then
-                claimable := claimable || synapsor._examine(special, lease);
+                examined := synapsor._examine(special, lease, furthest_lane);
+                furthest_lane := examined.furthest;
+                claimable := claimable || examined.claimable;
+                passed_over := passed_over || examined.passed_over;
             end if;
             wanted := max_actions - cardinality(claimable);
             exit when wanted <= 0 or special is null;

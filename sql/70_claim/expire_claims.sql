@@ -7,6 +7,8 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     swept_at constant timestamptz := synapsor._now();
+    sees_every constant boolean := synapsor._sees_every_tenant();
+    tenants constant text[] := synapsor._visible_tenants();
     open synapsor.open_external_actions;
     expired integer := 0;
 begin
@@ -14,6 +16,7 @@ begin
         select stored.*
         from synapsor.open_external_actions as stored
         where stored.status = 'claimed' and stored.lease_expires_at <= swept_at
+            and (sees_every or stored.tenant_id = any(tenants))
         order by stored.lease_expires_at
         limit max_actions
         for update skip locked

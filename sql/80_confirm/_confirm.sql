@@ -81,6 +81,9 @@ begin
         perform synapsor._move(
             open, 'OutcomeUnknown', null, detail, error_code, provider_request_id, confirmed => status
         );
+        update synapsor.open_external_actions as stored
+        set lease_expires_at = null
+        where stored.action_id = open.action_id;
     end if;
     verdict.repeated := false;
     return verdict;
@@ -144,8 +147,9 @@ returns interval
 language sql
 volatile
 begin atomic
-    select least(
-        contract.retry_initial * power(contract.retry_multiplier, least(attempts - 1, 60)),
-        contract.retry_max
+    -- The factor is bounded before it is applied: an interval overflows.
+    select contract.retry_initial * least(
+        power(contract.retry_multiplier, least(attempts - 1, 60)),
+        extract(epoch from contract.retry_max) / extract(epoch from contract.retry_initial)
     ) * case when contract.retry_jitter then random() else 1 end;
 end;

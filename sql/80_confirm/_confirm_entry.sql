@@ -92,6 +92,9 @@ begin
     perform from synapsor.action_invocations as invocation
     where invocation.action_id = _keep_late_confirmation.action_id
     for no key update;
+    perform from synapsor.open_external_actions as retried
+    where retried.action_id = _keep_late_confirmation.action_id
+    for update;
     select event.* into strict latest
     from synapsor.external_action_events as event
     where event.action_id = _keep_late_confirmation.action_id

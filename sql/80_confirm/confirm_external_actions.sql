@@ -10,6 +10,7 @@ declare
     principal constant text := synapsor._session() ->> 'principal';
     sees_every constant boolean := synapsor._sees_every_tenant();
     tenants constant text[] := synapsor._visible_tenants();
+    in_lanes text[];
     done boolean[];
     entry jsonb;
     ordinal bigint;
@@ -19,13 +20,27 @@ begin
             errcode = 'SY003',
             message = 'confirmations are a JSON array of at most 10000 objects';
     end if;
-    -- In one order, so that two batches cannot wait for each other.
-    perform
-    from synapsor.open_external_actions as open
-    where open.action_id in (select said.value ->> 'action_id' from jsonb_array_elements(confirmations) as said)
-        and (sees_every or open.tenant_id = any(tenants))
-    order by open.action_id
-    for update;
+    -- In one order, so that two batches, or a batch and a claim, cannot wait for each other.
+    select array_agg(locked.action_id) filter (where locked.ordering_key is not null) into in_lanes
+    from (
+        select open.action_id, open.ordering_key
+        from synapsor.open_external_actions as open
+        where open.action_id in (select said.value ->> 'action_id' from jsonb_array_elements(confirmations) as said)
+            and (sees_every or open.tenant_id = any(tenants))
+        order by open.action_id
+        for update
+    ) as locked;
+    if in_lanes is not null then
+        perform
+        from synapsor.ordering_lanes as lane
+        where exists (
+            select from synapsor.open_external_actions as open
+            where open.action_id = any(in_lanes) and open.tenant_id = lane.tenant_id and open.queue = lane.queue
+                and open.ordering_key = lane.ordering_key
+        )
+        order by lane.tenant_id, lane.queue, lane.ordering_key
+        for update;
+    end if;
 
     -- Plain successes of live claims, which is nearly all of them, end in one statement.
     with said as materialized (
@@ -33,20 +48,19 @@ begin
             element.ordinality, element.value as entry, element.value ->> 'action_id' as action_id,
             case
                 when element.value ->> 'claim_token' ~ '^[0-9]{1,18}$' then (element.value ->> 'claim_token')::bigint
-            end as claim_token
+            end as claim_token,
+            row_number() over (partition by element.value ->> 'action_id' order by element.ordinality) = 1 as is_first
         from jsonb_array_elements(confirmations) with ordinality as element
     ),
 
     sound as materialized (
-        select distinct on (said.action_id)
-            said.action_id, said.ordinality, said.entry
+        select said.action_id, said.ordinality, said.entry
         from said
         inner join synapsor.open_external_actions as open using (action_id)
-        where said.entry ->> 'status' = 'succeeded' and open.status = 'claimed' and open.purpose = 'deliver'
+        where said.is_first and said.entry ->> 'status' = 'succeeded' and open.status = 'claimed' and open.purpose = 'deliver'
             and open.worker_principal = principal and open.claim_token = said.claim_token
             and open.lease_expires_at > confirmed_at and open.ordering_key is null
             and (sees_every or open.tenant_id = any(tenants))
-        order by said.action_id, said.ordinality
     ),
 
     ended as (

@@ -27,7 +27,7 @@ begin
     current := synapsor._external_action(action_id, false);
     select count(*) filter (where event.event_type = 'Retried') as retries,
         max(event.sequence) as last_sequence,
-        max(event.claim_token) as last_token
+        max(event.claim_token) filter (where event.event_type = 'Claimed') as last_token
     into history
     from synapsor.external_action_events as event
     where event.action_id = invocation.action_id;

@@ -23,10 +23,19 @@ begin
             message = format('an outcome cannot be settled as %s', quote_nullable(left(status, 64))),
             hint = 'Settle it as succeeded, failed, or queued (known not done, to be done).';
     end if;
+    select event.* into settled
+    from synapsor.external_action_events as event
+    where event.action_id = settle_external_action.action_id and event.event_type <> 'LateConfirmation'
+    order by event.sequence desc
+    limit 1;
     if open.status = 'claimed' and open.purpose = 'reconcile'
         and open.worker_principal = synapsor._session() ->> 'principal'
     then
         perform synapsor._raise(synapsor._judge_claim(open, action_id, open.claim_token));
+    elsif open.status is distinct from 'unknown' and settled.event_type = 'Settled'
+        and settled.status = settle_external_action.status
+    then
+        return current;
     elsif not synapsor._caller_has('synapsor_approver') and not synapsor._caller_has('synapsor_admin') then
         raise exception using
             errcode = 'SY007',
@@ -38,14 +47,6 @@ begin
             message = format('actor type %s decides nothing', synapsor._session() ->> 'actor_type'),
             detail = 'Approving, rejecting and settling are for natural persons.';
     elsif open.status is distinct from 'unknown' then
-        select event.* into settled
-        from synapsor.external_action_events as event
-        where event.action_id = settle_external_action.action_id and event.event_type <> 'LateConfirmation'
-        order by event.sequence desc
-        limit 1;
-        if settled.event_type = 'Settled' and settled.status = settle_external_action.status then
-            return current;
-        end if;
         raise exception using
             errcode = 'SY014',
             message = format('action %s is %s, not unknown', current.action_id, current.status),

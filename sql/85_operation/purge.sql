@@ -33,6 +33,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
+    sees_every constant boolean := synapsor._sees_every_tenant();
+    tenants constant text[] := synapsor._visible_tenants();
     purged text[];
 begin
     with finished as (
@@ -47,6 +49,7 @@ begin
             limit 1
         ) as outcome on true
         where invocation.purged_as is null and invocation.created_at < before
+            and (sees_every or invocation.tenant_id = any(tenants))
             and coalesce(outcome.occurred_at, invocation.completed_at) < before
             and not exists (
                 select from synapsor.open_external_actions as open where open.action_id = invocation.action_id

@@ -20,6 +20,11 @@ begin
             message = 'a suspension has a name and a reason',
             hint = 'Whoever meets the suspension is shown its reason.';
     end if;
+    if length(name) > 255 then
+        raise exception using
+            errcode = 'SY003',
+            message = 'the name of what is suspended is longer than 255 characters';
+    end if;
     insert into synapsor.suspensions as stop (kind, name, reason, suspended_by, suspended_at)
     values (
         suspend.kind,

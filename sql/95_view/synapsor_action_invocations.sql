@@ -25,7 +25,9 @@ select
         case
             when reader.audits then invocation.parameters
             when jsonb_typeof(invocation.parameters) = 'object'
-                then synapsor._redact(invocation.parameters, contract.redacted_fields)
+                then synapsor._redact(
+                    invocation.parameters, contract.redacted_fields || contract.hidden_names
+                )
             else invocation.parameters
         end
     ) as parameters,

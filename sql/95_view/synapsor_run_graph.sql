@@ -1,31 +1,39 @@
+-- A query around the union: PostgreSQL flattens a bare one, and the barrier with it.
 create or replace view synapsor.synapsor_run_graph
 with (security_barrier) as
 select
-    step.run_id,
-    step.parent_step_key as from_step_key,
-    step.step_key as to_step_key,
-    step.relation as edge
-from synapsor.run_steps as step
-where
-    step.parent_step_key is not null
-    and (
-        step.tenant_id = any((select synapsor._visible_tenants())::text[])
+    edge.run_id,
+    edge.from_step_key,
+    edge.to_step_key,
+    edge.edge
+from (
+    select
+        step.run_id,
+        step.parent_step_key as from_step_key,
+        step.step_key as to_step_key,
+        step.relation as edge
+    from synapsor.run_steps as step
+    where
+        step.parent_step_key is not null
+        and (
+            step.tenant_id = any((select synapsor._visible_tenants())::text[])
+            or (select synapsor._sees_every_tenant())
+        )
+    union all
+    select
+        effect.run_id,
+        effect.step_key as from_step_key,
+        cause.step_key as to_step_key,
+        'caused_by' as edge
+    from synapsor.run_steps as effect
+    inner join synapsor.action_invocations as invocation
+        on effect.run_id = invocation.run_id and effect.action_id = invocation.action_id
+    inner join synapsor.run_steps as cause
+        on effect.run_id = cause.run_id and invocation.causation_id = cause.action_id
+    where
+        effect.tenant_id = any((select synapsor._visible_tenants())::text[])
         or (select synapsor._sees_every_tenant())
-    )
-union all
-select
-    effect.run_id,
-    effect.step_key as from_step_key,
-    cause.step_key as to_step_key,
-    'caused_by' as edge
-from synapsor.run_steps as effect
-inner join synapsor.action_invocations as invocation
-    on effect.run_id = invocation.run_id and effect.action_id = invocation.action_id
-inner join synapsor.run_steps as cause
-    on effect.run_id = cause.run_id and invocation.causation_id = cause.action_id
-where
-    effect.tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant());
+) as edge;
 
 grant select on synapsor.synapsor_run_graph
 to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;

@@ -11,7 +11,7 @@ from (
         open.status,
         case open.status
             when 'claimed' then open.lease_expires_at
-            when 'proposed' then coalesce(open.expires_at, open.available_at)
+            when 'proposed' then coalesce(open.expires_at, invocation.created_at)
             else open.available_at
         end as since,
         case
@@ -21,7 +21,8 @@ from (
                 then format('the lease of %s has run out', open.worker_principal)
             when open.status = 'proposed' and open.expires_at <= clock.reads
                 then 'nobody approved it in time'
-            when open.status = 'proposed' and open.expires_at is null and open.available_at <= clock.reads - interval '1 day'
+            when open.status = 'proposed' and open.expires_at is null
+                and invocation.created_at <= clock.reads - interval '1 day'
                 then 'nobody has decided on it for a day'
             when open.status = 'queued' and stop.kind is not null
                 then format('%s is suspended: %s', concat_ws(' ', stop.kind, nullif(stop.name, '')), stop.reason)

@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(99);
+select plan(103);
 
 create temporary table actions (name text primary key, action_id text);
 grant select on actions to public;
@@ -155,6 +155,20 @@ select is_empty(
     where left_over.queue = 'lane' and left_over.tenant_id = 'acme' and left_over.ordering_key = 'ch_1' $$,
     'and leaves no row of the lane'
 );
+
+
+-- However long a lane is, it is met once
+
+insert into actions
+select
+    'behind ' || number as name,
+    tests.queued('long', '{"ordering_key": "{charge_id}"}', number)
+from generate_series(1, 60) as number;
+insert into actions values ('beside', tests.queued('long', '{"ordering_key": "{charge_id}"}', 1, 'ch_2'));
+select is(tests.claim('long', 1), 'behind 1', 'a worker that takes one at a time gets the head of a long lane');
+select is(tests.claim('long', 1), 'beside', 'and then what is beside the lane, not an empty hand');
+select is(tests.end_as(tests.named('behind 1'), 'succeeded'), 'succeeded', 'the head ends');
+select is(tests.claim('long', 10), 'behind 2', 'and the second of the lane goes');
 
 
 -- The order is that of queueing

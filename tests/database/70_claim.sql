@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(207);
+select plan(223);
 
 create temporary table actions (name text primary key, action_id text);
 grant select on actions to public;
@@ -252,6 +252,27 @@ select tests.queued('behind', 'behind', '{"queue": "negative", "priority": -1440
 select is(tests.claim('negative'), 'behind', 'a negative priority delays nothing when nobody else waits');
 
 
+reset session authorization;
+create function tests.is_ranked(name text)
+returns text
+language sql
+as $function$
+    select is((tests.state(name)).rank, (tests.state(name)).available_at - interval '7 min', 'ranked when ' || name);
+$function$;
+select tests.queued('approved', 'ranked', '{"priority": 7, "approval": {"required": true}}');
+select tests.session('acme', 'bob');
+select is((synapsor.approve_external_action(tests.id('approved'))).status, 'queued', 'approved');
+set session authorization test_worker;
+select tests.is_ranked('approved');
+select is(tests.claim('ranked'), 'approved', 'claimed');
+select is(tests.confirm('approved', 'failed'), 'queued', 'failed');
+select tests.is_ranked('approved');
+select tests.advance('1 s');
+select is(tests.claim('ranked'), 'approved', 'claimed again');
+select tests.sweep();
+select tests.is_ranked('approved');
+
+
 -- The token grows, also against the clock
 
 select tests.queued('token', 'token', '{"poison_after": 1000}');
@@ -274,7 +295,7 @@ select is(tests.claim('token', begins => false), 'token', 'claimed while the clo
 select is(tests.token('token'), seen.token + 1, 'the token grows nevertheless') from seen;
 select tests.advance('2 hours 1 s');
 select tests.sweep('60 s');
-select is(tests.stands('token'), 'queued LeaseExpired 0/4/0', 'the clock is right again');
+select is(tests.stands('token'), 'queued LeaseExpired 0/3/0', 'the clock is right again');
 select is(tests.claim('token'), 'token', 'claimed once more');
 select is(
     tests.token('token'), (extract(epoch from synapsor._now()) * 1000000)::bigint, 'the clock leads again'
@@ -758,6 +779,51 @@ select is(synapsor.expire_claims(), 0, 'and sweeps nothing');
 reset session authorization;
 
 
+-- Other tenants do not exist for the verbs themselves: row-level security is only the second wall
+
+select tests.queued('fenced', 'fence', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}');
+select tests.queued('stays', 'fence', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}');
+select tests.queued('sent off', 'fence', '{"deliver_within": "10 s"}');
+alter table synapsor.open_external_actions disable row level security;
+alter table synapsor.action_invocations disable row level security;
+alter table synapsor.external_action_events disable row level security;
+set session authorization test_caller;
+select tests.worker('w1', 'umbrella');
+select tests.raises(
+    format('select synapsor.cancel_external_action(%L)', tests.id('fenced')), 'SY011', description => 'not cancelled'
+);
+reset session authorization;
+set session authorization test_worker;
+select tests.worker('w1', 'umbrella');
+select is_empty($$ select * from synapsor.claim_external_actions('fence') $$, 'not claimed');
+select is(tests.claim('fence', 1), 'fenced', 'but by a worker of its tenant');
+select tests.worker('w1', 'umbrella');
+select tests.raises(
+    format('select synapsor.confirm_external_action(%L, %L)', tests.id('fenced'), 'succeeded'), 'SY011',
+    description => 'not confirmed'
+);
+select is(
+    (select judged.error_code from synapsor.confirm_external_actions(jsonb_build_array(jsonb_build_object(
+        'action_id', tests.id('fenced'), 'status', 'succeeded', 'claim_token', tests.token('fenced')
+    ))) as judged), 'SY011', 'nor with others'
+);
+select is(tests.confirm('fenced', 'unknown'), 'unknown', 'but by its worker');
+select is(tests.claim('fence', 1), 'stays', 'which claims another');
+select tests.advance('61 s');
+select tests.worker('w1', 'umbrella');
+select is_empty(
+    $$ select * from synapsor.claim_external_actions('fence', purpose => 'reconcile') $$, 'not asked about'
+);
+select is(synapsor.expire_claims(), 0, 'and not swept');
+select tests.worker();
+select cmp_ok(synapsor.expire_claims(), '>=', 2, 'but by its own');
+reset session authorization;
+alter table synapsor.open_external_actions enable row level security;
+alter table synapsor.action_invocations enable row level security;
+alter table synapsor.external_action_events enable row level security;
+select synapsor.close_session();
+
+
 -- Idle queues and workers
 
 select is(
@@ -778,6 +844,23 @@ select is(
     '(w1,"daemon 7",{shared},t)', 'a worker reports itself'
 );
 reset session authorization;
+
+select is(
+    (select array_agg(distinct function.proname || '.' || argument.name order by function.proname || '.' || argument.name)
+    from pg_proc as function,
+        unnest(function.proargtypes::oid [], function.proargnames) as argument (type, name),
+        pg_roles as grantee
+    where function.pronamespace = 'synapsor'::regnamespace and argument.type in (
+            'timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype, 'time'::regtype, 'timetz'::regtype
+        )
+        and grantee.rolname like 'synapsor\_%' and grantee.rolname not in ('synapsor_owner', 'synapsor_guest')
+        and has_function_privilege(grantee.oid, function.oid, 'execute')),
+    array[
+        'invoke_action.scheduled_at', 'propose_external_action.scheduled_at',
+        'propose_external_actions.scheduled_at', 'purge.before'
+    ],
+    'no verb takes a moment from its caller by which a lease could be judged: client clocks do not matter'
+);
 
 select is_empty(
     $$ select event.action_id from synapsor.external_action_events as event
