@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from support.database import Database
 
@@ -61,9 +60,8 @@ PROPOSE = """select * from synapsor.propose_external_action('billing.issue_refun
     jsonb_build_object('charge_id', %s::text, 'amount_cents', %s::integer))"""
 CLAIM = f"select * from synapsor.claim_external_actions('{QUEUE}', %s)"
 CONFIRM = "select * from synapsor.confirm_external_action(%s, %s, claim_token => %s)"
-RETRY_NOW = (
-    "select * from synapsor.confirm_external_action(%s, 'failed', retry_after => '0 s', claim_token => %s)"
-)
+RETRY_NOW = """select * from synapsor.confirm_external_action(%s, 'failed',
+    retry_after => '0 s', claim_token => %s)"""
 RELEASE = "select * from synapsor.release_claim(%s, %s)"
 APPROVE = "select * from synapsor.approve_external_action(%s)"
 REJECT = "select * from synapsor.reject_external_action(%s)"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-
 from concurrency.fleet import (
     APPROVE,
     CANCEL,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from support.database import Database
 
 LANES = ("a", "b", "c", "d")
-SECONDS = 8
+SECONDS = 5
 CONTRACT: dict[str, Any] = {
     "ordering_key": "{charge_id}",
     "idempotency": {"key": "{charge_id}:{amount_cents}", "idempotent": True},

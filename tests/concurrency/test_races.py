@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-
 from concurrency.fleet import (
     APPROVE,
     CANCEL,
@@ -32,7 +31,7 @@ from concurrency.fleet import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from support.database import Database
 
@@ -54,7 +53,9 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def claim(fleet: Fleet, **options: bool) -> Row:
     """Claim the one action there is, as w1."""
-    statement = CLAIM if options.get("begin", True) else CLAIM.replace("%s)", '%s, "begin" => false)')
+    statement = (
+        CLAIM if options.get("begin", True) else CLAIM.replace("%s)", '%s, "begin" => false)')
+    )
     return call(fleet.connect("test_worker"), statement, 1)
 
 
@@ -280,7 +281,9 @@ def test_a_claim_does_not_wait_for_a_lane_out_of_order(fleet: Fleet) -> None:
     for number, lane in enumerate(("b", "a", "b", "a"), start=1):
         fleet.propose(lane, number)
     assert claim(fleet)["arguments"]["charge_id"] == "b"
-    one, two = (fleet.connect(login, autocommit=False) for login in ("test_worker", "test_worker_b"))
+    one, two = (
+        fleet.connect(login, autocommit=False) for login in ("test_worker", "test_worker_b")
+    )
     two.execute("set statement_timeout = '5 s'")
     assert call(one, CLAIM, 1)["arguments"]["charge_id"] == "a"
     # It met lane b, which is in flight, and holds its row; lane a comes before it and is taken.
@@ -333,7 +336,9 @@ def test_two_claims_at_once_never_get_the_same(
 ) -> None:
     fleet.prepare()
     fleet.propose()
-    one, two = (fleet.connect(login, autocommit=False) for login in ("test_worker", "test_worker_b"))
+    one, two = (
+        fleet.connect(login, autocommit=False) for login in ("test_worker", "test_worker_b")
+    )
     one.isolation_level = two.isolation_level = isolation
     assert len(calls(one, CLAIM, 1)) == 1
     assert calls(two, CLAIM, 1) == []
@@ -416,7 +421,8 @@ def test_two_workers_race_for_one_action_thousands_of_times(
     assert len(set(tokens)) == len(tokens) > 200
     assert min(wins) > 0, "there was no race"
     counted = fleet.database.connect().execute(
-        "select count(*), count(distinct (action_id, claim_token)), count(distinct (action_id, sequence)) "
+        "select count(*), count(distinct (action_id, claim_token)), "
+        "count(distinct (action_id, sequence)) "
         "from synapsor.external_action_events where event_type = 'Claimed'"
     )
     assert counted.fetchone() == (len(tokens),) * 3
@@ -456,5 +462,3 @@ def test_an_idle_queue_is_woken(fleet: Fleet) -> None:
     assert len(calls(worker, CLAIM, 1)) == 1
     fleet.propose("ch_2")
     assert list(worker.notifies(timeout=0.2)) == []
-
-

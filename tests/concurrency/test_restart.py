@@ -1,4 +1,4 @@
-"""The server crashes in the middle: what was acknowledged is there, what was not may be repeated."""
+"""The server crashes: what was acknowledged is there, what was not may be repeated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-
 from concurrency.fleet import CLAIM, CONFIRM, EXPIRE, PROPOSE, Fleet, Row, call, calls
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-def test_an_immediate_stop_loses_nothing_that_was_acknowledged(
+def test_an_immediate_stop_loses_nothing_that_was_acknowledged(  # noqa: C901
     throwaway_cluster: Database,
 ) -> None:
     database = throwaway_cluster
@@ -31,7 +30,7 @@ def test_an_immediate_stop_loses_nothing_that_was_acknowledged(
     def propose() -> None:
         caller = fleet.connect("test_caller")
         for number in count():
-            proposed.append(call(caller, PROPOSE, f"ch_{number}", 1)["action_id"])
+            proposed.append(call(caller, PROPOSE, f"ch_{number}", 1)["action_id"])  # noqa: PERF401
 
     def work() -> None:
         # A claim commits synchronously, whatever its session says.
