@@ -40,6 +40,11 @@ _PLAIN: Final = str.maketrans({
 _NARROW: Final = re.compile("[\x00-\u02ff\u2010-\u2027\u2190-\u21ff\u2500-\u25ff✓✗]*")
 """Text without wide or combining characters: most of it, told without looking at each."""
 
+_BLANKS: Final = re.compile(" {2,}")
+
+_LONGEST_KEY: Final = 48
+"""Columns of a recorded step's key or name: its kind and status behind them must stay in sight."""
+
 _Facts: TypeAlias = Mapping[str, Any]
 
 
@@ -188,7 +193,8 @@ def _walk(steps: list[_Facts]) -> Iterator[tuple[_Facts, tuple[bool, ...], int, 
     ]
     while stack:
         step, more, depth = stack.pop()
-        below = children.get(step["step_key"], [])
+        # Once each: a hand-made document may name a step twice, and every copy would double its tree.
+        below = children.pop(step["step_key"], [])
         yield step, more, depth, bool(below)
         stack.extend(
             (child, (*more[-_LEVELS:], child is not below[-1]), depth + 1)
@@ -203,8 +209,10 @@ def _headline(facts: _Facts, step: _Facts, now: datetime) -> str:
         name = f"{name} v{version}"
     elif not step["action_id"]:
         name = step["kind"] if name == key else f"{step['kind']} {name}"
-    if name.startswith(f"{key} v"):
+    if version and name.startswith(f"{key} v"):
         key, name = name, ""
+    if not step["action_id"]:
+        key, name = _fit(key, _LONGEST_KEY), _fit(name, _LONGEST_KEY)
     relation = step["relation"] if step["relation"] in {"group", "instance"} else ""
     parts = [key, "" if name == key else name, relation, _standing(step, now)]
     return f"{_mark(step)} " + " · ".join(filter(None, parts))
@@ -450,6 +458,8 @@ def _quoted(text: str) -> str:
 
 def _clean(text: str) -> str:
     """Escape what could move the cursor, hide text or forge a line."""
+    if "  " in text:
+        text = _BLANKS.sub(" ", text)  # padding draws columns that are not there
     if text.isprintable():
         return text
     return "".join(

@@ -377,6 +377,7 @@ class Client:
         *,
         evidence: JsonObject | None = None,
         note: str | None = None,
+        claim_token: int | None = None,
     ) -> ExternalAction:
         """Say what became of an ``unknown`` action: succeeded, failed or queued (not done)."""
         return self._row(
@@ -386,6 +387,7 @@ class Client:
             status=status,
             evidence=None if evidence is None else Jsonb(evidence),
             note=note,
+            claim_token=claim_token,
         )
 
     def retry_external_action(self, action_id: str, note: str | None = None) -> ExternalAction:

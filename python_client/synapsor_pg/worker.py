@@ -75,6 +75,9 @@ SAFETY = 0.1
 PROBE = 15.0
 """How often, in seconds, a silent LISTEN connection is asked whether it still lives."""
 
+LOCK_TIMEOUT = "250ms"
+"""How long a row may be somebody else's: one open transaction must not hold up a whole batch."""
+
 BATCH_LIMIT = 500
 """How many confirmations or beginnings go in one statement."""
 
@@ -353,8 +356,9 @@ class Worker:
             now = (
                 connection.cursor(row_factory=scalar_row)
                 .execute(
-                    "select clock_timestamp() from set_config('statement_timeout', %s, true)",
-                    (self._statement_timeout,),
+                    "select clock_timestamp() from set_config('statement_timeout', %s, true) as a,"
+                    " set_config('lock_timeout', %s, true) as b",
+                    (self._statement_timeout, LOCK_TIMEOUT),
                 )
                 .fetchone()
             )
@@ -606,7 +610,10 @@ class Worker:
     def _begin_together(self, beginnings: list[_Beginning]) -> None:
         begun: set[str] = set()
         if len(beginnings) > 1:
-            with contextlib.suppress(SynapsorError), self._transaction() as (client, _clock):
+            with (
+                contextlib.suppress(SynapsorError, database_errors.LockNotAvailable),
+                self._transaction() as (client, _clock),
+            ):
                 rows = client.begin_deliveries([each.start for each in beginnings])
                 begun = {row.action_id for row in rows}
         for each in beginnings:
@@ -621,6 +628,8 @@ class Worker:
                     )
             except ApprovalStaleError as error:
                 each.error = error
+            except database_errors.LockNotAvailable:
+                each.error = ClaimLostError("somebody is about to change the action")
             except SynapsorError as error:
                 each.error = ClaimLostError(str(error))
 
@@ -632,6 +641,16 @@ class Worker:
         while True:
             try:
                 self._confirm(items)
+            except database_errors.LockNotAvailable:
+                if self._over.is_set():
+                    return
+                if len(items) > 1:
+                    for item in items:
+                        self._confirm_batch([item])
+                else:
+                    self._pause(0)
+                    self._confirmer.put(items[0])  # behind the others, which can be confirmed
+                return
             except TRANSIENT as error:
                 failures += 1
                 LOG.warning("cannot confirm %d outcomes: %s", len(items), _first_line(error))

@@ -10,14 +10,16 @@ begin
     -- E'' means the same whatever the session's standard_conforming_strings.
     return coalesce(
         jsonb_typeof(value) = 'string'
-            and btrim(name) <> ''
+            and name <> ''
+            and name = btrim(name)
             and length(name) <= 255
-            and name !~ E'[\\u0001-\\u001F\\u007F-\\u009F]',
+            -- Nor characters that cannot be seen: two reviewers must look like two.
+            and name !~ E'[\\u0001-\\u001F\\u007F-\\u009F\\u00AD\\u061C\\u180E\\u200B-\\u200F\\u2028-\\u202E\\u2060-\\u206F\\uFEFF]',
         false
     );
 end
 $function$;
 
 comment on function synapsor._is_session_name(jsonb) is
-'Whether a JSON value may name a tenant, principal, role, key or audience: a text that is not blank,
-of at most 255 characters, none of them a control character.';
+'Whether a JSON value may name a tenant, principal, role, key or audience: a text of 1 to 255
+characters without blanks around it, none of them a control character or invisible.';

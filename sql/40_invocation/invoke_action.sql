@@ -62,8 +62,8 @@ begin
         session ->> 'actor_type', case code when 'SY009' then 'blocked_by_policy' else 'validation_failed' end, false,
         coalesce(bound.key_from_template, false), synapsor._now(), synapsor._now(), invoke_action.scheduled_at,
         coalesce(bound.idempotency_key, left(invoke_action.idempotency_key, 250)), bound.payload_digest,
-        synapsor._bounded(parameters), joined_run, invoke_action.step_key, invoke_action.correlation_id,
-        invoke_action.causation_id, session ->> 'traceparent', coalesce(bound.error_code, code),
+        synapsor._bounded(parameters), joined_run, left(invoke_action.step_key, 200),
+        left(invoke_action.correlation_id, 255), left(invoke_action.causation_id, 255), session ->> 'traceparent', coalesce(bound.error_code, code),
         coalesce(bound.error_message, reason), bound.violations
     );
     return synapsor._invocation(refused, true);

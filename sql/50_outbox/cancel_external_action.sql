@@ -32,7 +32,7 @@ begin
             end,
             hint = 'What was performed is undone by an action of its own, such as a compensation.';
     end if;
-    perform synapsor._finish(open, 'Cancelled', 'cancelled', note => reason, error_code => 'cancelled');
+    perform synapsor._finish(open, 'Cancelled', 'cancelled', note => left(reason, 2000), error_code => 'cancelled');
     return synapsor._external_action(action_id, true);
 end;
 $function$;

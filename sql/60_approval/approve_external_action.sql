@@ -10,12 +10,17 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    open synapsor.open_external_actions := synapsor._lock_action(action_id);
-    current constant synapsor.external_action := synapsor._external_action(action_id, false);
+    open synapsor.open_external_actions;
+    current synapsor.external_action := synapsor._external_action(action_id, false);
     request synapsor.approval_requests;
     given integer;
     digest bytea;
 begin
+    -- What is beyond approval is not locked: a reviewer's open transaction must not hold up its delivery.
+    if current.status is null or current.status not in ('queued', 'claimed') then
+        open := synapsor._lock_action(action_id);
+        current := synapsor._external_action(action_id, false);
+    end if;
     digest := synapsor._require_undrifted(action_id, expected_digest);
     if current.status in ('queued', 'claimed', 'unknown', 'succeeded') then
         if synapsor._session() ->> 'actor_type' <> 'natural_person' then

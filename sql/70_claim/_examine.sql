@@ -1,11 +1,9 @@
 -- Looks at candidates that cannot simply be leased and returns those that may be after all; the others change state here:
--- drifted from what was approved, too late to deliver, too late to repeat with the same key, or behind their lane. Lanes
--- are waited for in one order only, so that two transactions cannot wait for each other: what lies before the furthest
--- lane so far and is not to be had at once is passed over.
+-- drifted from what was approved, too late to deliver, too late to repeat with the same key, or behind their lane. No
+-- lane is waited for: one that is in somebody's hands is passed over until the next claim.
 create or replace function synapsor._examine(
     special synapsor.open_external_actions [],
     lease interval,
-    inout furthest text [],
     out claimable text [],
     out passed_over text []
 )
@@ -14,22 +12,23 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     open synapsor.open_external_actions;
-    lane text[];
     passes boolean;
 begin
     claimable := '{}';
     passed_over := '{}';
-    for open in
-        select candidate.*
-        from unnest(special) as candidate
-        order by candidate.tenant_id, candidate.ordering_key nulls first, candidate.position
-    loop
-        lane := array[open.tenant_id, open.ordering_key];
-        if open.ordering_key is null or furthest is null or lane collate "C" >= furthest then
+    foreach open in array special loop
+        if open.ordering_key is null then
             passes := synapsor._passes(open, lease);
-            furthest := case when open.ordering_key is null then furthest else lane end;
-        else
+        elsif current_setting('transaction_isolation') = 'read committed' then
             passes := synapsor._passes_at_once(open, lease);
+        else
+            -- A lane is judged by what is true now: an old snapshot misses its end, and it would never move again.
+            raise exception using
+                errcode = 'feature_not_supported',
+                message = format(
+                    'an action with an ordering key is not claimed at isolation level %s', current_setting('transaction_isolation')
+                ),
+                hint = 'Claim at read committed.';
         end if;
         if passes is null then
             passed_over := passed_over || open.action_id;
@@ -69,7 +68,7 @@ create or replace function synapsor._passes_at_once(open synapsor.open_external_
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '1ms'
+set lock_timeout = '20ms'
 as $function$
 begin
     return synapsor._passes(open, lease);

@@ -11,6 +11,9 @@ declare
     contract constant synapsor.action_contracts := synapsor._contract_of(open);
     begun boolean := open.delivery_started_at is not null;
 begin
+    if delay > interval '7 days' then
+        delay := interval '7 days';
+    end if;
     if open.purpose = 'reconcile' then
         perform synapsor._park(open, contract, event_type, 'lease_lost');
         return;

@@ -24,9 +24,8 @@ declare
     claimable text[] := array[]::text[];
     passed_over text[] := array[]::text[];
     examined record;
-    furthest_lane text[];
 begin
-    if queue is null or max_actions is null or max_actions not between 1 and 1000
+    if queue is null or length(queue) > 255 or max_actions is null or max_actions not between 1 and 1000
         or lease not between interval '1 second' and interval '1 day'
         or purpose is null or purpose not in ('deliver', 'reconcile')
     then
@@ -89,8 +88,7 @@ begin
             exit when candidates is null and special is null;
             claimable := claimable || coalesce(candidates, '{}');
             if special is not null then
-                examined := synapsor._examine(special, lease, furthest_lane);
-                furthest_lane := examined.furthest;
+                examined := synapsor._examine(special, lease);
                 claimable := claimable || examined.claimable;
                 passed_over := passed_over || examined.passed_over;
             end if;
@@ -103,6 +101,8 @@ begin
         insert into synapsor.idle_queues (queue, since)
         select claim_external_actions.queue, claimed_at
         where not exists (select from synapsor.idle_queues as idle where idle.queue = claim_external_actions.queue)
+            -- Nobody waits for a hint: of several idle workers one writes it.
+            and pg_try_advisory_xact_lock(hashtextextended('synapsor.idle_queues:' || claim_external_actions.queue, 0))
         on conflict on constraint idle_queues_pkey do nothing;
         return;
     end if;

@@ -11,6 +11,7 @@ declare
     invocation synapsor.action_invocations;
     contract synapsor.action_contracts;
     history record;
+    generation smallint;
 begin
     if synapsor._session() ->> 'actor_type' <> 'natural_person' then
         raise exception using
@@ -25,13 +26,13 @@ begin
     for no key update;
     open := synapsor._lock_action(action_id);
     current := synapsor._external_action(action_id, false);
-    select count(*) filter (where event.event_type = 'Retried') as retries,
+    select coalesce(max((event.detail ->> 'generation')::integer) filter (where event.event_type = 'Retried'), 1) as generation,
         max(event.sequence) as last_sequence,
         max(event.claim_token) filter (where event.event_type = 'Claimed') as last_token
     into history
     from synapsor.external_action_events as event
     where event.action_id = invocation.action_id;
-    if open.status in ('queued', 'claimed') and open.generation = history.retries + 1 and history.retries > 0 then
+    if open.status in ('queued', 'claimed') and open.generation > 1 then
         return current;
     end if;
     if current.status <> 'failed' then
@@ -46,17 +47,26 @@ begin
     select declared.* into strict contract
     from synapsor.action_contracts as declared
     where declared.action = invocation.action and declared.version = invocation.version;
+    -- Somebody may have chosen such a key himself: two actions must not meet at the provider.
+    generation := history.generation + 1;
+    while exists (
+        select from synapsor.action_invocations as other
+        where other.tenant_id = invocation.tenant_id and other.action = invocation.action and other.holds_key
+            and other.idempotency_key = invocation.idempotency_key || '#' || generation
+    ) loop
+        generation := generation + 1;
+    end loop;
     insert into synapsor.open_external_actions (
         action_id, tenant_id, contract_id, generation, last_sequence, status, position, rank, available_at, queue,
         ordering_key, claim_token
     )
     values (
-        invocation.action_id, invocation.tenant_id, contract.contract_id, history.retries + 2, history.last_sequence,
+        invocation.action_id, invocation.tenant_id, contract.contract_id, generation, history.last_sequence,
         'queued', nextval('synapsor.queue_positions'), synapsor._now(), synapsor._now(), invocation.queue,
         invocation.ordering_key, history.last_token
     )
     returning * into open;
-    perform synapsor._queue_action(open, contract, 'Retried', note);
+    perform synapsor._queue_action(open, contract, 'Retried', note, jsonb_build_object('generation', generation));
     return synapsor._external_action(action_id, true);
 end;
 $function$;

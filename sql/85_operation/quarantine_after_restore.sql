@@ -37,7 +37,8 @@ begin
             )
         )
         order by stored.action_id
-        for update
+        -- The halt must not wait for somebody's open transaction; called again, it takes the rest.
+        for update skip locked
     loop
         open.status := 'unknown';
         open.available_at := synapsor._now();

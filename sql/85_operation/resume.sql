@@ -11,7 +11,8 @@ begin
     delete from synapsor.suspensions as stop
     where stop.kind = resume.kind and stop.name = case when resume.kind = 'all' then '' else resume.name end
     returning stop.kind, stop.name, stop.reason, stop.suspended_by, stop.suspended_at into resumed;
-    perform pg_notify('synapsor_queues', idle.queue) from synapsor.idle_queues as idle;
+    perform pg_notify('synapsor_queues', idle.queue) from synapsor.idle_queues as idle
+    where octet_length(idle.queue) < 8000;
     return resumed;
 end;
 $function$;

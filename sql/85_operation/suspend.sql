@@ -25,6 +25,15 @@ begin
             errcode = 'SY003',
             message = 'the name of what is suspended is longer than 255 characters';
     end if;
+    if kind = 'tenant' and not synapsor._caller_has('synapsor_admin') and not synapsor._sees_every_tenant()
+        and not name = any(synapsor._visible_tenants())
+    then
+        raise exception using
+            errcode = 'SY007',
+            message = format('tenant %s is not this session''s to suspend', quote_ident(name)),
+            detail = 'An approver suspends the tenants of his session.',
+            hint = 'Ask an administrator.';
+    end if;
     insert into synapsor.suspensions as stop (kind, name, reason, suspended_by, suspended_at)
     values (
         suspend.kind,

@@ -105,7 +105,7 @@ begin
             coalesce(type.typacl, acldefault('T', type.typowner))
         ) as acl
         where relation.relnamespace = 'synapsor'::regnamespace
-            and relation.relkind in ('r', 'p')
+            and relation.relkind in ('r', 'p', 'v', 'c')
             and acl.grantee <> type.typowner
         union all
         select 'schema', 'synapsor', acl.privilege_type, acl.grantee

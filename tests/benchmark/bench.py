@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 RESULTS = REPOSITORY / "build/benchmark/results.json"
 CORES = os.cpu_count() or 1
-WARM_UP = 2  # seconds: a new connection plans and imports first, which has a line of its own
+WARM_UP = 1  # seconds: a new connection plans and imports first, which has a line of its own
 
 SETTINGS = {
     "autovacuum": "off",

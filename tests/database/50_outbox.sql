@@ -71,7 +71,8 @@ begin
 end
 $function$;
 
-create function tests.cancel(action_id text, principal text default 'alice', tenant text default 'acme')
+create function tests.cancel(action_id text, principal text default 'alice',
+tenant text default 'acme')
 returns synapsor.external_action
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -129,7 +130,8 @@ select is(
     'of one ordering key only the first is claimed, of another its own first'
 );
 select is(tests.claim('lane'), 'nothing', 'the rest waits');
-select is(tests.claim('lane', tenant => 'umbrella'), 'elsewhere', 'the same key of another tenant is another lane'
+select is(tests.claim('lane', tenant => 'umbrella'), 'elsewhere',
+'the same key of another tenant is another lane'
 );
 select is(tests.claim('aside'), 'aside', 'the same key in another queue is another lane'
 );
@@ -152,7 +154,8 @@ select is(tests.claim('lane'), 'c', 'the next that still waits is called'
 select is(tests.end_as(tests.named('c'), 'succeeded'), 'succeeded', 'the last of the lane ends');
 select is_empty(
     $$ select from synapsor.ordering_lanes as left_over
-    where left_over.queue = 'lane' and left_over.tenant_id = 'acme' and left_over.ordering_key = 'ch_1' $$,
+    where left_over.queue = 'lane' and left_over.tenant_id = 'acme'
+    and left_over.ordering_key = 'ch_1' $$,
     'and leaves no row of the lane'
 );
 
@@ -164,8 +167,12 @@ select
     'behind ' || number as name,
     tests.queued('long', '{"ordering_key": "{charge_id}"}', number)
 from generate_series(1, 60) as number;
-insert into actions values ('beside', tests.queued('long', '{"ordering_key": "{charge_id}"}', 1, 'ch_2'));
-select is(tests.claim('long', 1), 'behind 1', 'a worker that takes one at a time gets the head of a long lane');
+insert into actions values ('beside', tests.queued('long', '{"ordering_key": "{charge_id}"}', 1,
+'ch_2'));
+select is(
+    tests.claim('long', 1), 'behind 1',
+    'a worker that takes one at a time gets the head of a long lane'
+);
 select is(tests.claim('long', 1), 'beside', 'and then what is beside the lane, not an empty hand');
 select is(tests.end_as(tests.named('behind 1'), 'succeeded'), 'succeeded', 'the head ends');
 select is(tests.claim('long', 10), 'behind 2', 'and the second of the lane goes');
@@ -177,12 +184,14 @@ insert into actions
 values
 ('asked', tests.queued(
     'order',
-    '{"ordering_key": "{charge_id}", "approval": {"required": true, "unless": "$.args.amount_cents < 50"}}',
+    '{"ordering_key": "{charge_id}", "approval": {"required": true,
+      "unless": "$.args.amount_cents < 50"}}',
     100
 )),
 ('unasked', tests.queued(
     'order',
-    '{"ordering_key": "{charge_id}", "approval": {"required": true, "unless": "$.args.amount_cents < 50"}}',
+    '{"ordering_key": "{charge_id}", "approval": {"required": true,
+      "unless": "$.args.amount_cents < 50"}}',
     10
 ));
 select tests.session('acme', 'bob');
@@ -209,13 +218,15 @@ select is(tests.claim('due'), 'later', 'and goes first');
 
 insert into actions
 values
-('failed', tests.queued('retry', '{"ordering_key": "{charge_id}", "retry": {"max_attempts": 1}}', 1)),
+('failed', tests.queued('retry', '{"ordering_key": "{charge_id}", "retry": {"max_attempts": 1}}',
+1)),
 ('next', tests.queued('retry', '{"ordering_key": "{charge_id}", "retry": {"max_attempts": 1}}', 2));
 select is(tests.claim('retry'), 'failed', 'the first is claimed');
 select is(tests.end_as(tests.named('failed'), 'failed'), 'failed', 'and fails');
 select tests.session('acme', 'operator');
 select is(
-    (synapsor.retry_external_action(tests.named('failed'))).status, 'queued', 'an operator retries it'
+    (synapsor.retry_external_action(tests.named('failed'))).status, 'queued',
+    'an operator retries it'
 );
 select is(tests.claim('retry'), 'next', 'what was queued before the retry goes first');
 select is(tests.end_as(tests.named('next'), 'succeeded'), 'succeeded', 'it ends');
@@ -226,8 +237,10 @@ select is(tests.claim('retry'), 'failed', 'then the retried one');
 
 insert into actions
 values
-('head', tests.queued('drift', '{"ordering_key": "{charge_id}", "approval": {"required": true}}', 1)),
-('tail', tests.queued('drift', '{"ordering_key": "{charge_id}", "approval": {"required": true}}', 2));
+('head', tests.queued('drift', '{"ordering_key": "{charge_id}", "approval": {"required": true}}',
+1)),
+('tail', tests.queued('drift', '{"ordering_key": "{charge_id}", "approval": {"required": true}}',
+2));
 select tests.session('acme', 'bob');
 select is(
     (synapsor.approve_external_action(name.action_id)).status, 'queued', name.name || ' is approved'
@@ -248,7 +261,8 @@ select is(tests.status(tests.named('head')), 'proposed', 'it needs its approval 
 select is(tests.end_as(tests.named('tail'), 'succeeded'), 'succeeded', 'the tail ends');
 insert into actions
 values
-('new', tests.queued('drift', '{"ordering_key": "{charge_id}", "approval": {"required": true}}', 3));
+('new', tests.queued('drift', '{"ordering_key": "{charge_id}", "approval": {"required": true}}',
+3));
 select is((tests.cancel(tests.named('head'))).status, 'cancelled', 'the drifted one is cancelled');
 select tests.session('acme', 'bob');
 select is(
@@ -258,8 +272,10 @@ select is(tests.claim('drift'), 'new', 'and finds the lane free');
 
 insert into actions
 values
-('never claimed', tests.queued('fresh', '{"ordering_key": "{charge_id}", "approval": {"required": true}}', 1)),
-('behind it', tests.queued('fresh', '{"ordering_key": "{charge_id}", "approval": {"required": true}}', 2));
+('never claimed', tests.queued('fresh',
+'{"ordering_key": "{charge_id}", "approval": {"required": true}}', 1)),
+('behind it', tests.queued('fresh',
+'{"ordering_key": "{charge_id}", "approval": {"required": true}}', 2));
 select tests.session('acme', 'bob');
 select synapsor.approve_external_action(tests.named('never claimed'));
 select synapsor.approve_external_action(tests.named('behind it'));
@@ -270,7 +286,8 @@ where open.action_id = tests.named('behind it');
 select synapsor.resume('action', 'test.fresh');
 select tests.tamper(tests.named('never claimed'));
 select is(
-    tests.claim('fresh', 1), 'behind it', 'a head that drifts before it ever held the lane frees it too'
+    tests.claim('fresh', 1), 'behind it',
+    'a head that drifts before it ever held the lane frees it too'
 );
 
 insert into actions
@@ -296,15 +313,23 @@ select is(tests.claim('lost'), 'nothing', 'two wait');
 select is((tests.cancel(tests.named('z'))).status, 'cancelled', 'of which one is cancelled');
 select tests.session('acme', 'admin');
 savepoint restored;
-select cmp_ok(synapsor.quarantine_after_restore('a restore'), '>', 1, 'then the database is restored');
+select cmp_ok(
+    synapsor.quarantine_after_restore('a restore'), '>', 1, 'then the database is restored'
+);
 select synapsor.resume('all', '');
 insert into actions values ('after', tests.queued('lost', '{"ordering_key": "{charge_id}"}', 4));
 select is(tests.claim('lost'), 'nothing', 'a new one waits for the quarantined');
 select tests.session('acme', 'operator');
-select is((synapsor.settle_external_action(tests.named('x'), 'succeeded')).status, 'succeeded', 'one is settled');
+select is(
+    (synapsor.settle_external_action(tests.named('x'), 'succeeded')).status, 'succeeded',
+    'one is settled'
+);
 select is(tests.claim('lost'), 'nothing', 'there is still one before the new one');
 select tests.session('acme', 'operator');
-select is((synapsor.settle_external_action(tests.named('y'), 'failed')).status, 'failed', 'the other is settled');
+select is(
+    (synapsor.settle_external_action(tests.named('y'), 'failed')).status, 'failed',
+    'the other is settled'
+);
 select is(tests.claim('lost'), 'after', 'now the new one goes');
 rollback to restored;
 
@@ -322,8 +347,12 @@ select is(
 );
 insert into actions values ('claimed', tests.queued('claimed'));
 select is(tests.claim('claimed', begins => false), 'claimed', 'and one that is claimed');
-select is((tests.cancel(tests.named('claimed'))).status, 'cancelled', 'as long as delivery has not begun');
-select is((tests.cancel(tests.named('claimed'))).changed, false, 'cancelling again changes nothing');
+select is(
+    (tests.cancel(tests.named('claimed'))).status, 'cancelled', 'as long as delivery has not begun'
+);
+select is(
+    (tests.cancel(tests.named('claimed'))).changed, false, 'cancelling again changes nothing'
+);
 select tests.session('acme', 'w1', actor_type => 'service_account');
 select tests.raises(
     format('select synapsor.begin_delivery(%L, null)', tests.named('claimed')), 'SY030',
@@ -335,7 +364,8 @@ select is(
     'not wanted', 'the reason is kept'
 );
 
-insert into actions values ('begun', tests.queued('begun', '{"reconcile": {"operation": "refunds.find"}}'));
+insert into actions values ('begun', tests.queued('begun',
+'{"reconcile": {"operation": "refunds.find"}}'));
 select is(tests.claim('begun'), 'begun', 'delivery begins');
 select tests.raises(
     format('select tests.cancel(%L)', tests.named('begun')), 'SY014', '%no longer be cancelled',
@@ -372,12 +402,16 @@ select tests.raises(
 insert into actions values ('known', tests.queued('known'));
 select is(tests.claim('known'), 'known', 'a third one begins');
 select is(tests.end_as(tests.named('known'), 'failed'), 'queued', 'and is known to have failed');
-select is((tests.cancel(tests.named('known'))).status, 'cancelled', 'so it may be cancelled before its retry');
+select is(
+    (tests.cancel(tests.named('known'))).status, 'cancelled',
+    'so it may be cancelled before its retry'
+);
 
 insert into actions values ('whose', tests.queued('whose'));
 set session authorization test_caller;
 select tests.raises(
-    format('select tests.cancel(%L, %L)', tests.named('whose'), 'mallory'), 'SY007', '%another principal%',
+    format('select tests.cancel(%L, %L)', tests.named('whose'), 'mallory'), 'SY007',
+    '%another principal%',
     description => 'a caller cancels only his own'
 );
 select tests.raises(
@@ -391,7 +425,10 @@ select tests.raises(
 );
 reset session authorization;
 set session authorization test_approver;
-select is((tests.cancel(tests.named('whose'), 'bob')).status, 'cancelled', 'an approver cancels anybody''s');
+select is(
+    (tests.cancel(tests.named('whose'), 'bob')).status, 'cancelled',
+    'an approver cancels anybody''s'
+);
 reset session authorization;
 
 
@@ -402,12 +439,16 @@ values
 ('early', tests.queued('hurried', '{"deliver_within": "1 hour", "lease": "3 hours"}', 1)),
 ('slow', tests.queued('hurried', '{"deliver_within": "1 hour", "lease": "3 hours"}', 2)),
 ('planned', tests.queued(
-    'hurried', '{"deliver_within": "1 hour", "lease": "3 hours"}', 3, due => synapsor._now() + interval '1 hour'
+    'hurried', '{"deliver_within": "1 hour", "lease": "3 hours"}', 3,
+    due => synapsor._now() + interval '1 hour'
 ));
 select tests.advance('59 min');
 select is(tests.claim('hurried', 1), 'early', 'before its time is over an action is claimed');
 select tests.advance('2 min');
-select is(tests.claim('hurried', 1, begins => false), 'planned', 'afterwards it is not; one planned for later is');
+select is(
+    tests.claim('hurried', 1, begins => false), 'planned',
+    'afterwards it is not; one planned for later is'
+);
 select is(tests.status(tests.named('slow')), 'expired', 'it expired, by the claim that met it');
 select is(
     (select row(event.event_type, event.error_code) from synapsor.external_action_events as event
@@ -427,7 +468,8 @@ select is(synapsor.expire_claims(), 0, 'and ends nothing that may have happened'
 select is(tests.claim('hurried'), 'early', 'which is repeated, late as it is');
 
 insert into actions values
-('reviewed', tests.queued('approved', '{"deliver_within": "1 hour", "approval": {"required": true}}'));
+('reviewed', tests.queued('approved',
+'{"deliver_within": "1 hour", "approval": {"required": true}}'));
 select tests.advance('2 hours');
 select tests.session('acme', 'bob');
 select is(
@@ -445,7 +487,8 @@ select tests.advance('1 day');
 select synapsor.expire_claims();
 select tests.session('umbrella', 'w1', actor_type => 'service_account');
 select synapsor.expire_claims();
-insert into actions values ('foreign', tests.queued('foreign', '{"deliver_within": "1 hour"}', tenant => 'umbrella'));
+insert into actions values ('foreign', tests.queued('foreign', '{"deliver_within": "1 hour"}',
+tenant => 'umbrella'));
 select tests.advance('2 hours');
 set session authorization test_worker;
 select tests.session('acme', 'w1', actor_type => 'service_account');

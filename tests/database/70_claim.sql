@@ -1,4 +1,5 @@
--- Claiming, beginning, extending, releasing, losing a claim: design.md section 5, rules 3, 5, 7 and 8.
+-- Claiming, beginning, extending, releasing, losing a claim: design.md section 5, rules 3, 5, 7 and
+-- 8.
 
 begin;
 
@@ -7,7 +8,8 @@ select plan(223);
 create temporary table actions (name text primary key, action_id text);
 grant select on actions to public;
 
--- An action named `name` of contract test.<contract>, whose queue is the contract's name unless told.
+-- An action named `name` of contract test.<contract>, whose queue is the contract's name unless
+-- told.
 create function tests.queued(
     name text,
     contract text,
@@ -165,19 +167,22 @@ select tests.at('2026-01-01 12:00+00');
 
 set session authorization test_caller;
 select tests.raises(
-    'select synapsor.claim_external_actions(''none'')', '42501', description => 'a caller claims nothing'
+    'select synapsor.claim_external_actions(''none'')', '42501',
+    description => 'a caller claims nothing'
 );
 reset session authorization;
 set session authorization test_worker;
 select tests.worker();
 select
     tests.raises(
-        format('select synapsor.claim_external_actions(%s)', refused.arguments), 'SY003', 'a claim names%',
+        format('select synapsor.claim_external_actions(%s)', refused.arguments), 'SY003',
+        'a claim names%',
         description => 'refused: ' || refused.arguments
     )
 from (
     values
-    ('null'), ('''q'', 0'), ('''q'', 1001'), ('''q'', -1'), ('''q'', null'), ('''q'', 1, ''999 ms'''),
+    ('null'), ('''q'', 0'), ('''q'', 1001'), ('''q'', -1'), ('''q'', null'),
+    ('''q'', 1, ''999 ms'''),
     ('''q'', 1, ''24 hours 1 s'''), ('''q'', 1, ''-1 h'''), ('''q'', purpose => ''steal'''),
     ('''q'', purpose => null')
 ) as refused (arguments);
@@ -194,8 +199,11 @@ select is(
     jsonb_build_object(
         'action_id', tests.id('row'), 'tenant_id', 'acme', 'action', 'test.row', 'version', 1,
         'provider', 'stripe', 'account', 'default', 'operation', 'refunds.create', 'queue', 'row',
-        'arguments', '{"charge_id": "row", "amount_cents": 100, "tenant_id": "acme", "principal": "alice"}'::jsonb,
-        'idempotency_key', 'acme:refund:row:100', 'attempt', 1, 'lease_expires_at', '2026-01-01T12:01:00+00:00',
+        'arguments',
+        '{"charge_id": "row", "amount_cents": 100, "tenant_id": "acme",
+          "principal": "alice"}'::jsonb,
+        'idempotency_key', 'acme:refund:row:100', 'attempt', 1, 'lease_expires_at',
+        '2026-01-01T12:01:00+00:00',
         'delivery_started_at', null, 'purpose', 'deliver', 'run_id', null, 'step_key', null,
         'correlation_id', tests.id('row'), 'traceparent', null
     ),
@@ -204,7 +212,8 @@ select is(
 select is(
     (select row(state.status, state.worker_principal, state.worker_label, state.lease_expires_at)
     from tests.state('row') as state)::text,
-    '(claimed,w1,"daemon 7","2026-01-01 12:01:00+00")', 'the lease is the contract''s, the worker known'
+    '(claimed,w1,"daemon 7","2026-01-01 12:01:00+00")',
+    'the lease is the contract''s, the worker known'
 );
 select is(tests.stands('row'), 'claimed Claimed 1/0/0', 'the claim is an event');
 select is(tests.claim('row', principal => 'w2'), 'nothing', 'nobody else claims it');
@@ -212,9 +221,11 @@ select is(tests.claim('row', principal => 'w2'), 'nothing', 'nobody else claims 
 select tests.queued('bytes', 'bytes');
 select tests.worker();
 select is(
-    (select row(claimed.digest = encode(sha256(convert_to(claimed.intent, 'UTF8')), 'hex'), claimed.lease_expires_at)
+    (select row(claimed.digest = encode(sha256(convert_to(claimed.intent, 'UTF8')), 'hex'),
+    claimed.lease_expires_at)
     from synapsor.claim_external_actions('bytes', lease => '90 s') as claimed)::text,
-    '(t,"2026-01-01 12:01:30+00")', 'the digest is of the intent; the worker may ask for another lease'
+    '(t,"2026-01-01 12:01:30+00")',
+    'the digest is of the intent; the worker may ask for another lease'
 );
 
 
@@ -232,7 +243,9 @@ select tests.advance('1 s');
 select is(tests.claim('due'), 'in 10 min', 'but then');
 
 select tests.queued('plain', 'rank');
-select tests.queued('urgent', 'urgent', '{"queue": "rank", "priority": 10}', synapsor._now() + interval '9 min');
+select tests.queued(
+    'urgent', 'urgent', '{"queue": "rank", "priority": 10}', synapsor._now() + interval '9 min'
+);
 select tests.queued('patient', 'patient', '{"queue": "rank", "priority": -10}');
 select tests.queued('late', 'rank', due => synapsor._now() + interval '9 min');
 select is(tests.claim('rank', 1), 'plain', 'priority claims nothing that is not due');
@@ -249,7 +262,9 @@ select tests.queued('new', 'new', '{"queue": "starve", "priority": 10}');
 select is(tests.claim('starve', 1), 'old', 'nothing starves');
 select is(tests.claim('starve', 1), 'new', 'the other comes after it');
 select tests.queued('behind', 'behind', '{"queue": "negative", "priority": -1440}');
-select is(tests.claim('negative'), 'behind', 'a negative priority delays nothing when nobody else waits');
+select is(
+    tests.claim('negative'), 'behind', 'a negative priority delays nothing when nobody else waits'
+);
 
 
 reset session authorization;
@@ -257,7 +272,10 @@ create function tests.is_ranked(name text)
 returns text
 language sql
 as $function$
-    select is((tests.state(name)).rank, (tests.state(name)).available_at - interval '7 min', 'ranked when ' || name);
+    select is(
+        (tests.state(name)).rank, (tests.state(name)).available_at - interval '7 min',
+        'ranked when ' || name
+    );
 $function$;
 select tests.queued('approved', 'ranked', '{"priority": 7, "approval": {"required": true}}');
 select tests.session('acme', 'bob');
@@ -283,22 +301,32 @@ select is(
 );
 create temporary table seen as select tests.token('token') as token;
 select tests.worker();
-select is((synapsor.release_claim(tests.id('token'), seen.token)).status, 'queued', 'given back') from seen;
+select is(
+    (synapsor.release_claim(tests.id('token'), seen.token)).status, 'queued', 'given back'
+)
+from seen;
 select is(tests.claim('token', begins => false), 'token', 'claimed again at the same instant');
 select is(tests.token('token'), seen.token + 1, 'with the next token') from seen;
-select is((synapsor.release_claim(tests.id('token'), seen.token + 1)).status, 'queued', 'given back') from seen;
+select is(
+    (synapsor.release_claim(tests.id('token'), seen.token + 1)).status, 'queued', 'given back'
+)
+from seen;
 select tests.advance('-2 hours');
 update pg_temp.seen set token = tests.token('token');
-select tests.as_admin($$ update synapsor.open_external_actions set available_at = '2020-01-01', rank = '2020-01-01'
+select tests.as_admin($$ update synapsor.open_external_actions set available_at = '2020-01-01',
+rank = '2020-01-01'
     where action_id = tests.id('token') $$);
-select is(tests.claim('token', begins => false), 'token', 'claimed while the clock is two hours behind');
+select is(
+    tests.claim('token', begins => false), 'token', 'claimed while the clock is two hours behind'
+);
 select is(tests.token('token'), seen.token + 1, 'the token grows nevertheless') from seen;
 select tests.advance('2 hours 1 s');
 select tests.sweep('60 s');
 select is(tests.stands('token'), 'queued LeaseExpired 0/3/0', 'the clock is right again');
 select is(tests.claim('token'), 'token', 'claimed once more');
 select is(
-    tests.token('token'), (extract(epoch from synapsor._now()) * 1000000)::bigint, 'the clock leads again'
+    tests.token('token'), (extract(epoch from synapsor._now()) * 1000000)::bigint,
+    'the clock leads again'
 );
 
 
@@ -307,7 +335,9 @@ select is(
 set local synchronous_commit = off;
 select tests.queued('durable', 'durable');
 select is(tests.claim('durable'), 'durable', 'a claim in a session without synchronous commit');
-select is(current_setting('synchronous_commit'), 'on', 'makes this transaction commit synchronously');
+select is(
+    current_setting('synchronous_commit'), 'on', 'makes this transaction commit synchronously'
+);
 
 
 -- begin_delivery
@@ -315,71 +345,85 @@ select is(current_setting('synchronous_commit'), 'on', 'makes this transaction c
 select tests.queued('begin', 'begin');
 select tests.worker();
 select tests.raises(
-    format('select synapsor.begin_delivery(%L, 1)', tests.id('begin')), 'SY030', description => 'not claimed'
+    format('select synapsor.begin_delivery(%L, 1)', tests.id('begin')), 'SY030',
+    description => 'not claimed'
 );
 select is(tests.claim('begin', begins => false), 'begin', 'claimed without begin');
 select is((tests.state('begin')).delivery_started_at, null, 'delivery has not begun');
 select tests.raises(
-    format('select synapsor.begin_delivery(%L, %s)', tests.id('begin'), tests.token('begin') - 1), 'SY034',
+    format('select synapsor.begin_delivery(%L, %s)', tests.id('begin'), tests.token('begin') - 1),
+    'SY034',
     description => 'nobody begins with a stale token'
 );
 select tests.worker('w2');
 select tests.raises(
-    format('select synapsor.begin_delivery(%L, %s)', tests.id('begin'), tests.token('begin')), 'SY032',
+    format('select synapsor.begin_delivery(%L, %s)', tests.id('begin'), tests.token('begin')),
+    'SY032',
     description => 'nor another worker, even with the token'
 );
 select tests.worker('w1', 'umbrella');
 select tests.raises(
-    format('select synapsor.begin_delivery(%L, %s)', tests.id('begin'), tests.token('begin')), 'SY011',
+    format('select synapsor.begin_delivery(%L, %s)', tests.id('begin'), tests.token('begin')),
+    'SY011',
     description => 'nor another tenant''s'
 );
 select tests.worker();
 select tests.raises(
-    format('select synapsor.begin_delivery(%L, %s, %L)', tests.id('begin'), tests.token('begin'), refused.digest),
+    format('select synapsor.begin_delivery(%L, %s, %L)', tests.id('begin'), tests.token('begin'),
+    refused.digest),
     'SY003', 'a request digest is%', description => 'no digest: ' || refused.digest
 )
 from (values (''), ('abc'), (repeat('A', 64)), (repeat('a', 63) || E'\n')) as refused (digest);
 select tests.advance('5 s');
 select is(
     (select row(begun.changed, begun.delivery_started_at = synapsor._now())
-    from synapsor.begin_delivery(tests.id('begin'), tests.token('begin'), repeat('a', 64)) as begun)::text,
+    from synapsor.begin_delivery(tests.id('begin'), tests.token('begin'), repeat('a',
+    64)) as begun)::text,
     '(t,t)', 'its worker begins'
 );
 select is(tests.stands('begin'), 'claimed DeliveryStarted 1/0/0', 'which is an event');
 select is(
-    (synapsor.begin_delivery(tests.id('begin'), tests.token('begin'), repeat('a', 64))).changed, false,
+    (synapsor.begin_delivery(tests.id('begin'), tests.token('begin'), repeat('a', 64))).changed,
+    false,
     'beginning again changes nothing'
 );
 select tests.raises(
-    format('select synapsor.begin_delivery(%L, %s, %L)', tests.id('begin'), tests.token('begin'), repeat('b', 64)),
-    'SY024', '%is not the one of the first attempt', '%aaaa, now bbbb%', description => 'but not with another request'
+    format('select synapsor.begin_delivery(%L, %s, %L)', tests.id('begin'), tests.token('begin'),
+    repeat('b', 64)),
+    'SY024', '%is not the one of the first attempt', '%aaaa, now bbbb%',
+    description => 'but not with another request'
 );
 select is(tests.confirm('begin', 'failed'), 'queued', 'it fails and is queued again');
 select tests.advance('1 s');
 select is(tests.claim('begin', begins => false), 'begin', 'the retry is claimed');
 select tests.raises(
-    format('select synapsor.begin_delivery(%L, %s, %L)', tests.id('begin'), tests.token('begin'), repeat('b', 64)),
+    format('select synapsor.begin_delivery(%L, %s, %L)', tests.id('begin'), tests.token('begin'),
+    repeat('b', 64)),
     'SY024', description => 'a retry that renders another request is refused'
 );
 select is((tests.state('begin')).delivery_started_at, null, 'and has not begun');
 select is(
-    (synapsor.begin_delivery(tests.id('begin'), tests.token('begin'), repeat('a', 64))).changed, true,
+    (synapsor.begin_delivery(tests.id('begin'), tests.token('begin'), repeat('a', 64))).changed,
+    true,
     'with the same request it begins'
 );
 select tests.sweep();
 select tests.raises(
-    format('select synapsor.begin_delivery(%L, %s)', tests.id('begin'), tests.token('begin')), 'SY031',
+    format('select synapsor.begin_delivery(%L, %s)', tests.id('begin'), tests.token('begin')),
+    'SY031',
     description => 'not after its lease has ended and was swept'
 );
 select is(tests.claim('begin'), 'begin', 'claimed with begin');
 select tests.raises(
-    format('select synapsor.begin_delivery(%L, %s, %L)', tests.id('begin'), tests.token('begin'), repeat('b', 64)),
+    format('select synapsor.begin_delivery(%L, %s, %L)', tests.id('begin'), tests.token('begin'),
+    repeat('b', 64)),
     'SY024', description => 'the digest of an earlier attempt counts for it too'
 );
 select tests.queued('told late', 'late');
 select is(tests.claim('late'), 'told late', 'another one, claimed with begin');
 select is(
-    (synapsor.begin_delivery(tests.id('told late'), tests.token('told late'), repeat('c', 64))).changed, true,
+    (synapsor.begin_delivery(tests.id('told late'), tests.token('told late'), repeat('c',
+    64))).changed, true,
     'its digest may follow'
 );
 select is((tests.state('told late')).request_digest, decode(repeat('c', 64), 'hex'), 'and is kept');
@@ -407,7 +451,8 @@ select is(
 select tests.queued('extend', 'extend');
 select tests.worker();
 select tests.raises(
-    format('select synapsor.extend_claim(%L, 1)', tests.id('extend')), 'SY030', description => 'nothing to extend'
+    format('select synapsor.extend_claim(%L, 1)', tests.id('extend')), 'SY030',
+    description => 'nothing to extend'
 );
 select is(tests.claim('extend'), 'extend', 'claimed for a minute');
 select tests.advance('30 s');
@@ -424,25 +469,29 @@ select is(
     synapsor._now() + interval '5 min', 'by what the worker asks for'
 );
 select tests.raises(
-    format('select synapsor.extend_claim(%L, %s, %L)', tests.id('extend'), tests.token('extend'), refused.lease),
+    format('select synapsor.extend_claim(%L, %s, %L)', tests.id('extend'), tests.token('extend'),
+    refused.lease),
     'SY003', description => 'not by ' || refused.lease
 )
 from (values ('0 s'), ('999 ms'), ('25 hours'), ('-1 hour')) as refused (lease);
 select is(tests.stands('extend'), 'claimed Claimed 1/0/0', 'a heartbeat is no event');
 select tests.raises(
-    format('select synapsor.extend_claim(%L, %s)', tests.id('extend'), tests.token('extend') + 1), 'SY034',
+    format('select synapsor.extend_claim(%L, %s)', tests.id('extend'), tests.token('extend') + 1),
+    'SY034',
     description => 'not with another token'
 );
 select tests.worker('w2');
 select tests.raises(
-    format('select synapsor.extend_claim(%L, %s)', tests.id('extend'), tests.token('extend')), 'SY032',
+    format('select synapsor.extend_claim(%L, %s)', tests.id('extend'), tests.token('extend')),
+    'SY032',
     description => 'not another''s'
 );
 select tests.sweep('4 min 59 s');
 select is(tests.stands('extend'), 'claimed Claimed 1/0/0', 'the extended lease holds');
 select tests.advance('1 s');
 select tests.raises(
-    format('select synapsor.extend_claim(%L, %s)', tests.id('extend'), tests.token('extend')), 'SY031',
+    format('select synapsor.extend_claim(%L, %s)', tests.id('extend'), tests.token('extend')),
+    'SY031',
     description => 'an expired one cannot be revived'
 );
 
@@ -460,17 +509,22 @@ select is(tests.claim('back', begins => false), 'nothing', 'not claimable before
 select tests.advance('10 s');
 select is(tests.claim('back', begins => false), 'back', 'but then');
 select tests.raises(
-    format('select synapsor.release_claim(%L, %s)', tests.id('back'), tests.token('back') - 1), 'SY034',
+    format('select synapsor.release_claim(%L, %s)', tests.id('back'), tests.token('back') - 1),
+    'SY034',
     description => 'a stale token gives nothing back'
 );
 select tests.sweep('59 s');
 select is(tests.stands('back'), 'claimed Claimed 1/1/0', 'a lease that lasts is not swept');
 select tests.sweep('1 s');
-select is(tests.stands('back'), 'queued LeaseExpired 0/2/0', 'one that has ended is; no attempt either');
+select is(
+    tests.stands('back'), 'queued LeaseExpired 0/2/0', 'one that has ended is; no attempt either'
+);
 select tests.queued('once', 'once', '{"idempotency": {"idempotent": false}}');
 select is(tests.claim('once', begins => false), 'once', 'an action that is not idempotent');
 select tests.sweep();
-select is(tests.stands('once'), 'queued LeaseExpired 0/1/0', 'is claimable again too: nothing was sent');
+select is(
+    tests.stands('once'), 'queued LeaseExpired 0/1/0', 'is claimable again too: nothing was sent'
+);
 
 
 -- Poison
@@ -480,7 +534,8 @@ select is(tests.claim('poison', begins => false), 'poison', 'first claim');
 select tests.sweep();
 select is(tests.claim('poison', begins => false), 'poison', 'second claim');
 select is(
-    (synapsor.release_claim(tests.id('poison'), tests.token('poison'))).status, 'queued', 'two are lost'
+    (synapsor.release_claim(tests.id('poison'), tests.token('poison'))).status, 'queued',
+    'two are lost'
 );
 select is(tests.claim('poison'), 'poison', 'the third begins');
 select is(tests.confirm('poison', 'failed'), 'queued', 'and fails');
@@ -537,7 +592,8 @@ select is(tests.claim('never'), 'nothing', 'however long one waits');
 select tests.queued('given up', 'gaveup', '{"idempotency": {"idempotent": false}}');
 select is(tests.claim('gaveup', begins => false), 'given up', 'another is claimed');
 select is(
-    (synapsor.begin_delivery(tests.id('given up'), tests.token('given up'))).status, 'claimed', 'begins'
+    (synapsor.begin_delivery(tests.id('given up'), tests.token('given up'))).status, 'claimed',
+    'begins'
 );
 select is(
     (synapsor.release_claim(tests.id('given up'), tests.token('given up'))).status, 'unknown',
@@ -546,44 +602,57 @@ select is(
 
 select tests.queued(
     'window', 'window',
-    '{"idempotency": {"idempotent": true, "window": "10 min"}, "lease": "4 min", "poison_after": 1000}'
+    '{"idempotency": {"idempotent": true, "window": "10 min"}, "lease": "4 min",
+      "poison_after": 1000}'
 );
 select is(tests.claim('window'), 'window', 'the provider remembers the key for ten minutes');
 select tests.sweep('5 min');
-select is(tests.stands('window'), 'queued LeaseExpired 1/0/1', 'the new lease would end within them');
+select is(
+    tests.stands('window'), 'queued LeaseExpired 1/0/1', 'the new lease would end within them'
+);
 select tests.advance('1 min');
 select is(tests.claim('window'), 'window', 'a lease that ends with them is given');
 select tests.sweep('4 min');
 select is(
-    tests.stands('window'), 'unknown LeaseExpired lease_lost 2/0/2', 'but not one that would end after them'
+    tests.stands('window'), 'unknown LeaseExpired lease_lost 2/0/2',
+    'but not one that would end after them'
 );
 select tests.queued(
-    'recheck', 'recheck', '{"idempotency": {"idempotent": true, "window": "10 min"}, "lease": "4 min"}'
+    'recheck', 'recheck',
+    '{"idempotency": {"idempotent": true, "window": "10 min"}, "lease": "4 min"}'
 );
 select is(tests.claim('recheck'), 'recheck', 'another one');
 select tests.sweep('5 min');
 select is(tests.stands('recheck'), 'queued LeaseExpired 1/0/1', 'is claimable when it is lost');
 select tests.advance('1 min 1 s');
 select is(tests.claim('recheck'), 'nothing', 'but not a minute later');
-select is(tests.stands('recheck'), 'unknown OutcomeUnknown key_window_closed 1/0/1', 'when it is checked again');
+select is(
+    tests.stands('recheck'), 'unknown OutcomeUnknown key_window_closed 1/0/1',
+    'when it is checked again'
+);
 select tests.queued(
     'asked', 'asked', '{"idempotency": {"idempotent": true, "window": "10 min"}, "lease": "1 min"}'
 );
 select is(tests.claim('asked'), 'asked', 'a third one');
 select tests.sweep('1 min');
 select is(tests.claim('asked', lease => '9 min 1 s'), 'nothing', 'a lease asked for counts');
-select is(tests.stands('asked'), 'unknown OutcomeUnknown key_window_closed 1/0/1', 'against the window');
+select is(
+    tests.stands('asked'), 'unknown OutcomeUnknown key_window_closed 1/0/1', 'against the window'
+);
 select tests.queued(
-    'delayed', 'delayed', '{"idempotency": {"idempotent": true, "window": "10 min"}, "lease": "1 min"}'
+    'delayed', 'delayed',
+    '{"idempotency": {"idempotent": true, "window": "10 min"}, "lease": "1 min"}'
 );
 select is(tests.claim('delayed'), 'delayed', 'a fourth one');
 select is(
-    (synapsor.release_claim(tests.id('delayed'), tests.token('delayed'), '9 min 1 s')).status, 'unknown',
+    (synapsor.release_claim(tests.id('delayed'), tests.token('delayed'), '9 min 1 s')).status,
+    'unknown',
     'a delay counts too'
 );
 select tests.queued(
     'from first', 'fromfirst',
-    '{"idempotency": {"idempotent": true, "window": "10 min"}, "lease": "1 min", "retry": {"max_attempts": 9}}'
+    '{"idempotency": {"idempotent": true, "window": "10 min"}, "lease": "1 min",
+      "retry": {"max_attempts": 9}}'
 );
 select is(tests.claim('fromfirst'), 'from first', 'a fifth one');
 select tests.advance('30 s');
@@ -595,7 +664,9 @@ select is(
     tests.stands('from first'), 'unknown LeaseExpired lease_lost 2/0/1',
     'the window runs from the first delivery, not from the last'
 );
-select tests.queued('endless', 'endless', '{"idempotency": {"idempotent": true}, "poison_after": 2}');
+select tests.queued(
+    'endless', 'endless', '{"idempotency": {"idempotent": true}, "poison_after": 2}'
+);
 select is(tests.claim('endless'), 'endless', 'without a window');
 select tests.sweep('100 days');
 select is(tests.claim('endless'), 'endless', 'the provider remembers for ever');
@@ -615,7 +686,9 @@ select is((synapsor.approve_external_action(tests.id('changed'))).status, 'queue
 select tests.tamper('changed');
 set session authorization test_worker;
 select is(tests.claim('drift'), 'nothing', 'an intent changed after approval is not delivered');
-select is(tests.stands('changed'), 'proposed ApprovalVoided SY024 0/0/0', 'it needs its approval anew');
+select is(
+    tests.stands('changed'), 'proposed ApprovalVoided SY024 0/0/0', 'it needs its approval anew'
+);
 reset session authorization;
 select is(
     (select count(*) from synapsor.approvals as approval
@@ -623,7 +696,8 @@ select is(
     'the old one is void'
 );
 select is(
-    (select array(select jsonb_object_keys(event.detail) order by 1) from synapsor.external_action_events as event
+    (select array(select jsonb_object_keys(event.detail) order by 1)
+    from synapsor.external_action_events as event
     where event.action_id = tests.id('changed') and event.event_type = 'ApprovalVoided'),
     array['intent_digest', 'recorded_digest'], 'and the event tells both digests'
 );
@@ -650,8 +724,12 @@ select is(tests.stands('sent'), 'unknown OutcomeUnknown SY024 1/0/1', 'may have 
 -- What is suspended
 
 reset session authorization;
-select tests.queued('stopped', 'stopped', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}');
-select tests.queued('asking', 'stopped', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}');
+select tests.queued(
+    'stopped', 'stopped', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}'
+);
+select tests.queued(
+    'asking', 'stopped', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}'
+);
 select is(tests.claim('stopped', 1), 'stopped', 'one is in flight');
 select is(tests.confirm('stopped', 'unknown'), 'unknown', 'of unknown outcome');
 select tests.advance('1 s');
@@ -680,7 +758,8 @@ from (
 ) as suspended (kind, name),
     (values ('deliver'), ('reconcile')) as purpose (name);
 select tests.worker();
-select isnt(synapsor.suspend(other.kind, 'other', 'a test'), null, 'another ' || other.kind || ' is suspended')
+select isnt(synapsor.suspend(other.kind, 'other', 'a test'), null,
+'another ' || other.kind || ' is suspended')
 from (values ('queue'), ('provider'), ('action'), ('tenant'), ('principal')) as other (kind);
 select is(tests.claim('stopped'), 'asking', 'which stops nothing here');
 select is(tests.claim('stopped', purpose => 'reconcile'), 'stopped', 'nor reconciliation');
@@ -693,7 +772,8 @@ select synapsor.resume('all', '');
 
 select tests.queued(
     'ask', 'ask',
-    '{"idempotency": {"idempotent": false, "key": "{tenant_id}:refund:{charge_id}"}, "lease": "60 s",
+    '{"idempotency": {"idempotent": false, "key": "{tenant_id}:refund:{charge_id}"},
+      "lease": "60 s",
       "reconcile": {"operation": "refunds.find", "after": "30 s", "max_attempts": 2}}'
 );
 set session authorization test_worker;
@@ -719,20 +799,27 @@ select tests.raises(
 );
 select tests.raises(
     format(
-        'select synapsor.confirm_external_action(%L, %L, claim_token => %s)', tests.id('ask'), 'succeeded',
+        'select synapsor.confirm_external_action(%L, %L, claim_token => %s)', tests.id('ask'),
+        'succeeded',
         tests.token('ask')
     ), 'SY033', '%is being reconciled', description => 'its outcome is settled, not confirmed'
 );
 select is(tests.claim('ask', purpose => 'reconcile'), 'nothing', 'one at a time');
 select tests.sweep();
-select is(tests.stands('ask'), 'unknown LeaseExpired lease_lost 1/0/0', 'who asks may be lost: it stays unknown');
+select is(
+    tests.stands('ask'), 'unknown LeaseExpired lease_lost 1/0/0',
+    'who asks may be lost: it stays unknown'
+);
 select tests.advance('30 s');
 select is(tests.claim('ask', purpose => 'reconcile'), 'ask', 'and is asked about again');
 select is(
-    (synapsor.release_claim(tests.id('ask'), tests.token('ask'))).status, 'unknown', 'given back, it stays unknown'
+    (synapsor.release_claim(tests.id('ask'), tests.token('ask'))).status, 'unknown',
+    'given back, it stays unknown'
 );
 select tests.advance('1 hour');
-select is(tests.claim('ask', purpose => 'reconcile'), 'nothing', 'not more often than the contract says');
+select is(
+    tests.claim('ask', purpose => 'reconcile'), 'nothing', 'not more often than the contract says'
+);
 select tests.queued('mute', 'mute', '{"idempotency": {"idempotent": false}}');
 select is(tests.claim('mute'), 'mute', 'a provider that cannot be asked');
 select is(tests.confirm('mute', 'unknown'), 'unknown', 'answers nothing');
@@ -773,7 +860,8 @@ reset session authorization;
 create role synapsor_test_unbound login in role synapsor_worker;
 set session authorization synapsor_test_unbound;
 select is_empty(
-    $$ select * from synapsor.claim_external_actions('shared') $$, 'a worker without tenants gets nothing'
+    $$ select * from synapsor.claim_external_actions('shared') $$,
+    'a worker without tenants gets nothing'
 );
 select is(synapsor.expire_claims(), 0, 'and sweeps nothing');
 reset session authorization;
@@ -781,8 +869,12 @@ reset session authorization;
 
 -- Other tenants do not exist for the verbs themselves: row-level security is only the second wall
 
-select tests.queued('fenced', 'fence', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}');
-select tests.queued('stays', 'fence', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}');
+select tests.queued(
+    'fenced', 'fence', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}'
+);
+select tests.queued(
+    'stays', 'fence', '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}'
+);
 select tests.queued('sent off', 'fence', '{"deliver_within": "10 s"}');
 alter table synapsor.open_external_actions disable row level security;
 alter table synapsor.action_invocations disable row level security;
@@ -790,7 +882,8 @@ alter table synapsor.external_action_events disable row level security;
 set session authorization test_caller;
 select tests.worker('w1', 'umbrella');
 select tests.raises(
-    format('select synapsor.cancel_external_action(%L)', tests.id('fenced')), 'SY011', description => 'not cancelled'
+    format('select synapsor.cancel_external_action(%L)', tests.id('fenced')), 'SY011',
+    description => 'not cancelled'
 );
 reset session authorization;
 set session authorization test_worker;
@@ -799,11 +892,13 @@ select is_empty($$ select * from synapsor.claim_external_actions('fence') $$, 'n
 select is(tests.claim('fence', 1), 'fenced', 'but by a worker of its tenant');
 select tests.worker('w1', 'umbrella');
 select tests.raises(
-    format('select synapsor.confirm_external_action(%L, %L)', tests.id('fenced'), 'succeeded'), 'SY011',
+    format('select synapsor.confirm_external_action(%L, %L)', tests.id('fenced'), 'succeeded'),
+    'SY011',
     description => 'not confirmed'
 );
 select is(
-    (select judged.error_code from synapsor.confirm_external_actions(jsonb_build_array(jsonb_build_object(
+    (select judged.error_code
+    from synapsor.confirm_external_actions(jsonb_build_array(jsonb_build_object(
         'action_id', tests.id('fenced'), 'status', 'succeeded', 'claim_token', tests.token('fenced')
     ))) as judged), 'SY011', 'nor with others'
 );
@@ -812,7 +907,8 @@ select is(tests.claim('fence', 1), 'stays', 'which claims another');
 select tests.advance('61 s');
 select tests.worker('w1', 'umbrella');
 select is_empty(
-    $$ select * from synapsor.claim_external_actions('fence', purpose => 'reconcile') $$, 'not asked about'
+    $$ select * from synapsor.claim_external_actions('fence', purpose => 'reconcile') $$,
+    'not asked about'
 );
 select is(synapsor.expire_claims(), 0, 'and not swept');
 select tests.worker();
@@ -831,29 +927,37 @@ select is(
     'a claim that comes back empty marks its queue idle'
 );
 set session authorization test_worker_b;
-select is((select count(*) from synapsor.claim_external_actions('shared', 10)), 3::bigint, 'all are claimed');
+select is(
+    (select count(*) from synapsor.claim_external_actions('shared', 10)), 3::bigint,
+    'all are claimed'
+);
 reset session authorization;
 select is_empty(
-    $$ select from synapsor.idle_queues as idle where idle.queue = 'shared' $$, 'one that brings something does not'
+    $$ select from synapsor.idle_queues as idle where idle.queue = 'shared' $$,
+    'one that brings something does not'
 );
 set session authorization test_worker;
 select tests.worker();
 select is(
-    (select row(worker.worker_principal, worker.worker_label, worker.queues, worker.last_seen_at = synapsor._now())
+    (select row(worker.worker_principal, worker.worker_label, worker.queues,
+    worker.last_seen_at = synapsor._now())
     from synapsor.worker_heartbeat('daemon 7', array['shared']) as worker)::text,
     '(w1,"daemon 7",{shared},t)', 'a worker reports itself'
 );
 reset session authorization;
 
 select is(
-    (select array_agg(distinct function.proname || '.' || argument.name order by function.proname || '.' || argument.name)
+    (select array_agg(distinct function.proname || '.' || argument.name
+    order by function.proname || '.' || argument.name)
     from pg_proc as function,
         unnest(function.proargtypes::oid [], function.proargnames) as argument (type, name),
         pg_roles as grantee
     where function.pronamespace = 'synapsor'::regnamespace and argument.type in (
-            'timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype, 'time'::regtype, 'timetz'::regtype
+            'timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype, 'time'::regtype,
+            'timetz'::regtype
         )
-        and grantee.rolname like 'synapsor\_%' and grantee.rolname not in ('synapsor_owner', 'synapsor_guest')
+        and grantee.rolname like 'synapsor\_%' and grantee.rolname not in ('synapsor_owner',
+        'synapsor_guest')
         and has_function_privilege(grantee.oid, function.oid, 'execute')),
     array[
         'invoke_action.scheduled_at', 'propose_external_action.scheduled_at',
