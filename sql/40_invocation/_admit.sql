@@ -49,11 +49,12 @@ begin
     with numbered as materialized (
         select parameters.*, action_ids[parameters.ordinal] as action_id, document.intent as read_intent,
             case
-                when synapsor._needs_approval(contract, document.intent, session) then 'proposed'
+                when contract.approval_required and synapsor._needs_approval(contract, document.intent, session)
+                    then 'proposed'
                 else 'queued'
             end as status
         from unnest(bound) as parameters
-        cross join lateral (select parameters.intent::jsonb as intent) as document
+        cross join lateral (select parameters.intent::jsonb as intent offset 0) as document
         order by parameters.ordinal
     ),
 

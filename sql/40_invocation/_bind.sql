@@ -7,13 +7,17 @@ create or replace function synapsor._bind(
     session jsonb
 )
 returns setof synapsor.bound_parameters
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $function$
-    select (synapsor._bind_all(
+begin
+    return query
+    select *
+    from synapsor._bind_all(
         contract.digest, contract.action, contract.version, parameters, idempotency_keys, session
-    )).*;
+    );
+end;
 $function$;
 
 create or replace function synapsor._bind_all(

@@ -12,6 +12,8 @@ as $function$
 declare
     principal text := session ->> 'principal';
     actor_type text := session ->> 'actor_type';
+    -- Opened once, not at every look.
+    definition constant jsonb := contract.definition || '{}';
     suspension synapsor.suspensions;
 begin
     if session ->> 'tenant_id' is null then
@@ -32,36 +34,32 @@ begin
             detail = format('Reason: %s.', suspension.reason),
             hint = format('An administrator lifts it with synapsor.resume(%L, %L).', suspension.kind, suspension.name);
     end if;
-    if not actor_type = any(array(
-        select jsonb_array_elements_text(nullif(contract.definition -> 'actor_types', 'null'))
-        union all
-        select actor_type where jsonb_typeof(contract.definition -> 'actor_types') is distinct from 'array'
-    )) then
+    if jsonb_typeof(definition -> 'actor_types') = 'array' and not definition -> 'actor_types' ? actor_type then
         raise exception using
             errcode = 'SY007',
             message = format('%s may not be asked for by actor type %s', contract.action, actor_type),
-            detail = format('The contract admits %s.', contract.definition -> 'actor_types');
+            detail = format('The contract admits %s.', definition -> 'actor_types');
     end if;
     -- The other three actor types were authorised where they were let in (seeds/pipeline-stages.txt, stage 1).
     if actor_type in ('natural_person', 'service_account', 'integration') then
-        if jsonb_array_length(contract.definition -> 'required_roles') > 0
-            and not (session -> 'roles') ?| array(select jsonb_array_elements_text(contract.definition -> 'required_roles'))
+        if jsonb_array_length(definition -> 'required_roles') > 0
+            and not (session -> 'roles') ?| array(select jsonb_array_elements_text(definition -> 'required_roles'))
         then
             raise exception using
                 errcode = 'SY007',
                 message = format('%s requires a role that %s does not hold', contract.action, quote_ident(principal)),
-                detail = format('Any of these roles is enough: %s.', contract.definition -> 'required_roles');
+                detail = format('Any of these roles is enough: %s.', definition -> 'required_roles');
         end if;
-        if jsonb_array_length(contract.definition -> 'required_permissions') > 0 then
+        if jsonb_array_length(definition -> 'required_permissions') > 0 then
             raise exception using
                 errcode = 'SY007',
                 message = format('%s requires permissions that %s does not hold', contract.action, quote_ident(principal)),
-                detail = format('All of these are required: %s.', contract.definition -> 'required_permissions');
+                detail = format('All of these are required: %s.', definition -> 'required_permissions');
         end if;
     end if;
     if run_id is not null then
         perform synapsor._check_run(run_id);
-    elsif (contract.definition ->> 'require_run')::boolean then
+    elsif (definition ->> 'require_run')::boolean then
         raise exception using
             errcode = 'SY040',
             message = format('%s is performed only inside a run', contract.action),

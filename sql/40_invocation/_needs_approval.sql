@@ -3,10 +3,12 @@ create or replace function synapsor._needs_approval(
     contract synapsor.action_contracts, intent jsonb, session jsonb
 )
 returns boolean
-language sql
+language plpgsql
 immutable
-begin atomic
-    select contract.approval_required and not coalesce(
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return contract.approval_required and not coalesce(
         jsonb_path_query_first(
             jsonb_build_object('args', intent -> 'arguments', 'hidden', intent -> 'hidden', 'context', session),
             contract.approval_unless, '{}', true
@@ -14,3 +16,4 @@ begin atomic
         false
     );
 end;
+$function$;

@@ -1,16 +1,20 @@
 create or replace function synapsor._redact(value jsonb, fields text [])
 returns jsonb
-language sql
+language plpgsql
 immutable
-begin atomic
-    select case
-        when cardinality(fields) = 0 then value
-        else value || coalesce(
-            (select jsonb_object_agg(field, '[redacted]'::text) from unnest(fields) as field where value ? field),
-            '{}'
-        )
-    end;
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    field text;
+begin
+    foreach field in array fields loop
+        if value ? field then
+            value := jsonb_set(value, array[field], '"[redacted]"');
+        end if;
+    end loop;
+    return value;
 end;
+$function$;
 
 grant execute on function synapsor._redact to
 synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;

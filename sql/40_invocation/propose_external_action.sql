@@ -11,15 +11,21 @@ create or replace function synapsor.propose_external_action(
     version integer default null
 )
 returns synapsor.external_action
-language sql
+language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
-    select proposed.*
+declare
+    proposed synapsor.external_action;
+begin
+    select *
+    into proposed
     from synapsor._propose(
         action, array[arguments], array[idempotency_key], run_id, step_key, correlation_id, causation_id,
         scheduled_at, version
-    ) as proposed;
+    );
+    return proposed;
+end;
 $function$;
 
 grant execute on function synapsor.propose_external_action to synapsor_caller;

@@ -9,9 +9,12 @@ create or replace function synapsor._lease(
     claimed_at timestamptz
 )
 returns setof synapsor.claim
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
+#variable_conflict use_column
+begin
+    return query
     with leased as (
         update synapsor.open_external_actions as open
         set
@@ -56,7 +59,7 @@ as $function$
         leased.provider, invocation.account,
         case leased.purpose when 'reconcile' then leased.reconcile_operation else leased.operation end,
         leased.queue,
-        (invocation.intent::jsonb -> 'arguments') || (invocation.intent::jsonb -> 'hidden'),
+        (document.intent -> 'arguments') || (document.intent -> 'hidden'),
         invocation.intent, encode(invocation.digest, 'hex'),
         invocation.idempotency_key || case when leased.generation > 1 then '#' || leased.generation else '' end,
         leased.attempts::integer, leased.lease_expires_at, leased.delivered_before, leased.purpose,
@@ -64,5 +67,8 @@ as $function$
         invocation.traceparent
     from leased
     inner join synapsor.action_invocations as invocation using (action_id)
+    -- Parsed once: offset 0 keeps the planner from writing it out at every use.
+    cross join lateral (select invocation.intent::jsonb as intent offset 0) as document
     order by leased.rank, leased.position;
+end;
 $function$;

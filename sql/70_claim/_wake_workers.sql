@@ -2,10 +2,12 @@
 -- that is missed costs one poll interval.
 create or replace function synapsor._wake_workers(queue text)
 returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
-    select pg_notify('synapsor_queues', idle.queue)
+begin
+    perform pg_notify('synapsor_queues', idle.queue)
     from synapsor.idle_queues as idle
     where idle.queue = _wake_workers.queue;
+end;
 $function$;

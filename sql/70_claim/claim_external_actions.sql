@@ -11,6 +11,11 @@ returns setof synapsor.claim
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- Planning this anew costs more than running it, and a plan that lives as long as the connection must walk the ready
+-- index in its order, however large the backlog was when it was made.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 declare
     claimed_at constant timestamptz := synapsor._now();

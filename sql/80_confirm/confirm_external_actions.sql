@@ -4,6 +4,12 @@ returns setof synapsor.confirmation
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- Plans live as long as the connection: one made while the tables were small must not read a backlog. Each confirmation
+-- is found by its id.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $function$
 declare
     confirmed_at constant timestamptz := synapsor._now();
@@ -25,7 +31,7 @@ begin
     from (
         select open.action_id, open.ordering_key
         from synapsor.open_external_actions as open
-        where open.action_id in (select said.value ->> 'action_id' from jsonb_array_elements(confirmations) as said)
+        where open.action_id = any(array(select said.value ->> 'action_id' from jsonb_array_elements(confirmations) as said))
             and (sees_every or open.tenant_id = any(tenants))
         order by open.action_id
         for update
@@ -53,21 +59,30 @@ begin
         from jsonb_array_elements(confirmations) with ordinality as element
     ),
 
-    sound as materialized (
-        select said.action_id, said.ordinality, said.entry
+    judged as materialized (
+        select said.action_id, said.ordinality, said.entry,
+            coalesce(
+                said.is_first and said.entry ->> 'status' = 'succeeded' and open.status = 'claimed'
+                and open.purpose = 'deliver' and open.worker_principal = principal
+                and open.claim_token = said.claim_token and open.lease_expires_at > confirmed_at
+                and open.ordering_key is null and (sees_every or open.tenant_id = any(tenants)),
+                false
+            ) as is_sound
         from said
-        inner join synapsor.open_external_actions as open using (action_id)
-        where said.is_first and said.entry ->> 'status' = 'succeeded' and open.status = 'claimed' and open.purpose = 'deliver'
-            and open.worker_principal = principal and open.claim_token = said.claim_token
-            and open.lease_expires_at > confirmed_at and open.ordering_key is null
-            and (sees_every or open.tenant_id = any(tenants))
+        -- offset 0: by its id, whatever the planner thinks of the index of leases, which it would read for each.
+        left join lateral (
+            select held.*
+            from synapsor.open_external_actions as held
+            where held.action_id = said.action_id
+            offset 0
+        ) as open on true
     ),
 
     ended as (
         delete from synapsor.open_external_actions as open
-        using sound
-        where open.action_id = sound.action_id
-        returning open.*, sound.ordinality, sound.entry
+        using judged
+        where judged.is_sound and open.action_id = judged.action_id
+        returning open.*, judged.entry
     ),
 
     recorded as (
@@ -88,8 +103,8 @@ begin
         from ended
     )
 
-    select array_agg(ended.ordinality is not null order by said.ordinality) into done
-    from said left join ended using (ordinality);
+    select array_agg(judged.is_sound order by judged.ordinality) into done
+    from judged;
 
     for entry, ordinal in
         select element.value, element.ordinality

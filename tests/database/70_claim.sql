@@ -963,7 +963,7 @@ select is(
         'invoke_action.scheduled_at', 'propose_external_action.scheduled_at',
         'propose_external_actions.scheduled_at', 'purge.before'
     ],
-    'no verb takes a moment from its caller by which a lease could be judged: client clocks do not matter'
+    'no verb takes a moment from its caller to judge a lease by: client clocks do not matter'
 );
 
 select is_empty(

@@ -642,7 +642,8 @@ select tests.raises(
 select is_empty($$ select synapsor.confirm_external_actions('[]') $$, 'none is nothing');
 select is(
     (select array_agg(judged.error_code || ' ' || judged.accepted order by judged.ordinality)
-    from synapsor.confirm_external_actions('[null, 7, "x", [], {}, {"action_id": null}]') with ordinality as judged),
+    from synapsor.confirm_external_actions('[null, 7, "x", [], {}, {"action_id": null}]')
+    with ordinality as judged),
     array_fill('SY011 false'::text, array[6]), 'what names no action is refused, each for itself'
 );
 
@@ -706,7 +707,8 @@ select tests.queued('contradiction', 'contradiction', '{"retry": {"max_attempts"
 select is(tests.claim('contradiction'), 'contradiction', 'one claimed');
 select results_eq(
     format(
-        'select judged.accepted, judged.error_code from synapsor.confirm_external_actions(%L) as judged',
+        'select judged.accepted, judged.error_code '
+        'from synapsor.confirm_external_actions(%L) as judged',
         jsonb_build_array(
             jsonb_build_object(
                 'action_id', tests.id('contradiction'), 'status', 'failed', 'claim_token',
