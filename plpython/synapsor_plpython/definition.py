@@ -43,10 +43,18 @@ MAX_PRIORITY: Final = 1440
 """Priority shifts the due time by minutes, at most a day either way."""
 
 # The identifiers of reference/pipeline.md, B.3.
-_ACTION: Final = Shape(128, re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9_]*"))
+_ACTION: Final = Shape(
+    128,
+    re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9_]*"),
+    told="is named namespace.verb, such as billing.issue_refund",
+)
 _POLICY: Final = Shape(128, re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*\.v[0-9]+"))
 _TYPE: Final = Shape(128, re.compile(r"[A-Z][a-zA-Z0-9]*"))
 _TEMPLATE: Final = Shape(template.MAX_LENGTH)
+# A table is named with its schema, as SQL writes it; a column as the catalogue has it.
+_IDENTIFIER: Final = r'([a-z_][a-z0-9_$]*|"([^"]|"")+")'
+_TABLE: Final = Shape(140, re.compile(rf"{_IDENTIFIER}\.{_IDENTIFIER}"))
+_COLUMN: Final = Shape(63)
 
 _KEYS: Final = (
     *("action", "kind", "description", "label", "args", "args_schema", "hidden"),
@@ -300,7 +308,7 @@ def _read_limits(
         by = limit.texts("by")
         for name in by:
             if name not in names and name not in ("tenant_id", "principal"):
-                limit.refuse("by", f"names {name}, which is neither an ARG nor a HIDDEN field")
+                limit.refuse("by", f"names {name}, which is neither an argument nor a hidden value")
         limits.append(
             {
                 "sum": total,
@@ -317,7 +325,9 @@ def _read_redact(reader: Reader, names: Collection[str]) -> list[str]:
     redact = reader.texts("redact")
     for name in redact:
         if name not in names:
-            reader.refuse("redact", f"names {name}, which is neither an ARG nor a HIDDEN field")
+            reader.refuse(
+                "redact", f"names {name}, which is neither an argument nor a hidden value"
+            )
     return redact
 
 
@@ -347,11 +357,14 @@ def _read_state_machine(reader: Reader, names: Mapping[str, str | None]) -> dict
     """Read which entity goes to which state (reference/pipeline.md, B.5)."""
     if not reader.has("state_machine"):
         return None
-    keys = ("entity_type", "entity_id", "target_state")
+    keys = ("entity_type", "table", "id_column", "state_column", "entity_id", "target_state")
     binding = reader.part("state_machine", keys)
     binding.require(*keys)
     return {
         "entity_type": binding.text("entity_type", shape=_TYPE),
+        "table": binding.text("table", shape=_TABLE),
+        "id_column": binding.text("id_column", shape=_COLUMN),
+        "state_column": binding.text("state_column", shape=_COLUMN),
         "entity_id": _key_template(binding, "entity_id", names),
         "target_state": _key_template(binding, "target_state", names),
     }
@@ -438,7 +451,7 @@ def _key_template(
         return None
     for name in sorted(parsed.names):
         if name not in names:
-            reader.refuse(key, f"names {{{name}}}, which is neither an ARG nor a HIDDEN field")
+            reader.refuse(key, f"names {{{name}}}, which is neither an argument nor a hidden value")
         elif names[name] in ("object", "array", "null"):
             reader.refuse(key, f"names {{{name}}}, which is of type {names[name]} and has no text")
     return source

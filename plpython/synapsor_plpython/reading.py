@@ -63,11 +63,12 @@ class Findings:
 
 
 class Shape(NamedTuple):
-    """What a text may be: at most so many characters, a pattern, line breaks and margins or not."""
+    """What a text may be: so many characters, a pattern and its words, line breaks and margins."""
 
     longest: int
     pattern: re.Pattern[str] | None = None
     lines: bool = False
+    told: str | None = None
 
 
 NAME: Final = Shape(128)
@@ -248,7 +249,7 @@ def is_text(found: Findings, path: str, value: object, shape: Shape = NAME) -> b
     elif not shape.lines and value != value.strip():
         found.refuse(path, "has blanks around it")
     elif shape.pattern is not None and shape.pattern.fullmatch(value) is None:
-        found.refuse(path, f"does not match ^{shape.pattern.pattern}$")
+        found.refuse(path, shape.told or f"does not match ^{shape.pattern.pattern}$")
     else:
         return True
     return False

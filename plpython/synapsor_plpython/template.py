@@ -12,11 +12,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from synapsor_plpython import canonical
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
 MAX_LENGTH: Final = 1000
@@ -109,6 +111,61 @@ def parse(text: str, *, roots: AbstractSet[str] | None = None) -> Template:
     Without `roots` a reference is one plain name; with `roots` it is one of them, a dot and a path
     of at most 12 segments in all. Raises TemplateError.
     """
+    return _parse(text, lambda name, position: _reference(name, position, roots))
+
+
+def render_json(document: object, named: Mapping[str, object]) -> str:
+    """Return a JSON document with every reference in its strings filled, as JSON text.
+
+    A reference is a name of `named`, or a path into it: `{name}`, `{root.path.to.value}`. A string
+    that is exactly one reference becomes the value itself, null where there is none. Within text a
+    reference must have a text: TemplateError names the first that has not. Names of members are no
+    templates.
+    """
+    if isinstance(document, str):
+        return _render_string(document, named)
+    if isinstance(document, Mapping):
+        members = (
+            f"{canonical.quote(name)}:{render_json(value, named)}"
+            for name, value in document.items()
+        )
+        return "{" + ",".join(members) + "}"
+    if isinstance(document, list):
+        return "[" + ",".join(render_json(item, named) for item in document) + "]"
+    return _write(document)
+
+
+def _render_string(text: str, named: Mapping[str, object]) -> str:
+    if "{" not in text and "}" not in text:
+        return canonical.quote(text)
+    parsed = _parse_path(text)
+    try:
+        return _write(parsed.render_value(named))
+    except RenderError as error:
+        if len(parsed.parts) == 1 and error.kind == "absent":
+            return "null"
+        raise TemplateError(f"{{{error.name}}} is {error.kind}") from None
+
+
+def _write(value: object) -> str:
+    """Return the JSON text of a value; numbers keep every digit."""
+    if isinstance(value, str):
+        return canonical.quote(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{canonical.quote(k)}:{_write(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_write, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+@lru_cache(maxsize=1024)
+def _parse_path(text: str) -> Template:
+    return _parse(text, _path)
+
+
+def _parse(text: str, reference: Callable[[str, int], Reference]) -> Template:
     if len(text) > MAX_LENGTH:
         raise TemplateError(f"is longer than {MAX_LENGTH} characters")
     parts: list[str | Reference] = []
@@ -119,7 +176,7 @@ def parse(text: str, *, roots: AbstractSet[str] | None = None) -> Template:
             if literal:
                 parts.append(literal)
                 literal = ""
-            parts.append(_reference(name, token.start() + 1, roots))
+            parts.append(reference(name, token.start() + 1))
         elif lexeme in ("{", "}"):
             raise TemplateError(
                 f"has an unpaired {lexeme} at character {token.start() + 1}"
@@ -147,6 +204,15 @@ def _reference(name: str, position: int, roots: AbstractSet[str] | None) -> Refe
         raise TemplateError(f"has more than {MAX_SEGMENTS} segments at character {position}")
     if not all(_SEGMENT.fullmatch(segment) for segment in path):
         raise TemplateError(f"has a malformed path at character {position}")
+    return Reference(name, path)
+
+
+def _path(name: str, position: int) -> Reference:
+    path = tuple(name.split("."))
+    if len(path) > MAX_SEGMENTS:
+        raise TemplateError(f"has more than {MAX_SEGMENTS} segments at character {position}")
+    if not all(_SEGMENT.fullmatch(segment) for segment in path):
+        raise TemplateError(f"has no name or path between the braces at character {position}")
     return Reference(name, path)
 
 

@@ -14,5 +14,5 @@ begin atomic
 end;
 
 comment on function synapsor._crockford_pairs() is
-'All 1024 pairs of letters of Crockford''s alphabet (no I, L, O, U) in order: pair n starts at byte
-2 n. Bytes, because finding a place in them takes no counting; a constant once it is planned.';
+'All 1024 pairs of letters of Crockford''s alphabet (no I, L, O, U) in order: pair n starts at
+byte 2 n. Bytes, because finding a place in them takes no counting; a constant once it is planned.';

@@ -123,12 +123,10 @@ from (
 
 comment on view synapsor.synapsor_error_codes is
 'Every error code (SQLSTATE) of the extension, one row each. Clients map by code, never by text.';
-comment on column synapsor.synapsor_error_codes.code is
-'SQLSTATE: SY and three digits.';
+comment on column synapsor.synapsor_error_codes.code is 'SQLSTATE: SY and three digits.';
 comment on column synapsor.synapsor_error_codes.condition is
 'Name of the condition, unique, in snake_case.';
-comment on column synapsor.synapsor_error_codes.meaning is
-'What has happened, in one sentence.';
+comment on column synapsor.synapsor_error_codes.meaning is 'What has happened, in one sentence.';
 comment on column synapsor.synapsor_error_codes.retryable is
 'Whether the same call, unchanged, may succeed later.';
 comment on column synapsor.synapsor_error_codes.http_status is

@@ -7,6 +7,17 @@ declare
         'synapsor_caller', 'synapsor_approver', 'synapsor_worker', 'synapsor_auditor',
         'synapsor_admin', 'synapsor_gateway'
     ];
+    -- The comment is as cluster-wide as the role: one of somebody else's is left alone.
+    about constant jsonb := jsonb_build_object(
+        'synapsor_owner', 'Owns the objects of the extension synapsor; nobody is a member.',
+        'synapsor_guest', 'Has no rights: what synapsor runs functions of others as.',
+        'synapsor_caller', 'Proposes and invokes actions of synapsor, records runs: applications and agents.',
+        'synapsor_approver', 'Approves and rejects proposals of synapsor, suspends: reviewers.',
+        'synapsor_worker', 'Claims, delivers and confirms actions of synapsor: worker daemons.',
+        'synapsor_auditor', 'Reads everything of synapsor that its session''s tenants have, hidden values too.',
+        'synapsor_admin', 'Declares contracts, binds logins and operates synapsor.',
+        'synapsor_gateway', 'Sets the sessions of synapsor for whom it has authenticated itself.'
+    );
     role_name text;
     problem text;
 begin
@@ -28,6 +39,7 @@ begin
         foreach role_name in array wanted loop
             if to_regrole(role_name) is null then
                 execute format('create role %I nologin', role_name);
+                execute format('comment on role %I is %L', role_name, about ->> role_name);
             end if;
         end loop;
         foreach role_name in array array['synapsor_caller', 'synapsor_auditor'] loop

@@ -8,5 +8,4 @@ begin atomic
     ];
 end;
 
-comment on function synapsor._actor_types() is
-'The kinds of actor a session may name.';
+comment on function synapsor._actor_types() is 'The kinds of actor a session may name.';

@@ -37,5 +37,6 @@ $python$;
 
 comment on function synapsor._as_every_tenant(text, text[]) is
 'Runs one of the extension''s own housekeeping statements ($1 … are the arguments, as text) with
-all tenants visible, and returns the first column of its rows. The owner''s only. The statement must
-name tables and private functions alone: whatever a user has written would see every tenant too.';
+all tenants visible, and returns the first column of its rows. The owner''s only. The statement
+must name tables and private functions alone: whatever a user has written would see every tenant
+too.';

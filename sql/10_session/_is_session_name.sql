@@ -14,7 +14,8 @@ begin
             and name = btrim(name)
             and length(name) <= 255
             -- Nor characters that cannot be seen: two reviewers must look like two.
-            and name !~ E'[\\u0001-\\u001F\\u007F-\\u009F\\u00AD\\u061C\\u180E\\u200B-\\u200F\\u2028-\\u202E\\u2060-\\u206F\\uFEFF]',
+            and name !~ E'[\\u0001-\\u001F\\u007F-\\u009F\\u00AD\\u061C\\u180E]'
+            and name !~ E'[\\u200B-\\u200F\\u2028-\\u202E\\u2060-\\u206F\\uFEFF]',
         false
     );
 end

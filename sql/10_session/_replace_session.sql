@@ -4,6 +4,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    context := synapsor._with_member_roles(context);
     -- Local: rollback, savepoint rollback, the end of the transaction and DISCARD ALL end it.
     perform set_config(
         'synapsor.session',

@@ -17,9 +17,16 @@ begin
     end if;
 
     if context is null then
-        select binding.context
+        select
+            case
+                when cardinality(member.roles) > 0 then synapsor._with_member_roles(binding.context)
+                else binding.context
+            end
         into context
         from synapsor.role_bindings as binding
+        left join synapsor.members as member
+            on member.tenant_id = binding.context ->> 'tenant_id'
+            and member.principal = binding.context ->> 'principal'
         where binding.login = session_user;
     end if;
 
@@ -28,16 +35,14 @@ begin
             'principal', session_user, 'actor_type', 'natural_person', 'roles', '[]'::jsonb
         );
     end if;
-
-    -- Roles of the member row of (tenant, principal) are merged here, and nowhere else.
     return context;
 end
 $function$;
 
 comment on function synapsor._session() is
-'The trusted session, never null: the one opened in this transaction, else the binding of the login,
-else the bare login without a tenant. Keys: principal, actor_type, roles; tenant_id and tenants
-where known; whatever else the session carries.';
+'The trusted session, never null: the one opened in this transaction, else the binding of the
+login, else the bare login without a tenant. Keys: principal, actor_type, roles; tenant_id and
+tenants where known; whatever else the session carries.';
 
 grant execute on function synapsor._session() to
 synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor, synapsor_admin,

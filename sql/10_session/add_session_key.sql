@@ -71,11 +71,11 @@ end
 $function$;
 
 comment on function synapsor.add_session_key(text, text, jsonb) is
-'Adds a secret that may sign session tokens under that kid, and returns its scope with the defaults
-filled in. The secret is text, at least 32 bytes in UTF-8. scope bounds what its tokens may assert:
-tenants ("*", the default, or a list), roles (default none), actor_types (default natural_person and
-agent), audience (when given, a token must name it; when not, a token must name none). SY006 when
-something does not fit or the kid is known. Pass the secret as a parameter: a literal shows in logs.
-Keys are not dumped: add them again after a restore.';
+'Adds a secret that may sign session tokens under that kid, and returns its scope with the
+defaults filled in. The secret is text, at least 32 bytes in UTF-8. scope bounds what its tokens
+may assert: tenants ("*", the default, or a list), roles (default none), actor_types (default
+natural_person and agent), audience (when given, a token must name it; when not, a token must name
+none). SY006 when something does not fit or the kid is known. Pass the secret as a parameter: a
+literal shows in logs. Keys are not dumped: add them again after a restore.';
 
 grant execute on function synapsor.add_session_key(text, text, jsonb) to synapsor_admin;

@@ -35,6 +35,12 @@ begin
     on conflict on constraint role_bindings_pkey do update
     set context = excluded.context, bound_at = excluded.bound_at;
 
+    if not checked ?| array['tenant_id', 'tenants'] then
+        raise notice using
+            message = format('login %s is bound to no tenant', quote_ident(login)),
+            detail = 'It sees and does nothing that belongs to a tenant.',
+            hint = 'Give the context a tenant_id, or tenants: a list, or "*" for all.';
+    end if;
     return checked;
 end
 $function$;
@@ -43,7 +49,7 @@ comment on function synapsor.bind_role(name, jsonb) is
 'Makes a login act as one principal whenever its transaction has opened no session; returns the
 session it will have. principal defaults to the name of the login. Only here may `tenants` appear:
 "*" or a list, for an auditor, an approver, a worker or a scheduler that serves several tenants. A
-null context removes the binding. SY011 when there is no such login, SY006 when the context is no
-session.';
+null context removes the binding; one without a tenant is bound with a notice. SY011 when there is
+no such login, SY006 when the context is no session.';
 
 grant execute on function synapsor.bind_role(name, jsonb) to synapsor_admin;

@@ -13,7 +13,7 @@ $function$;
 
 comment on function synapsor.current_session() is
 'The session in force: the one opened in this transaction, else the binding of the login, else the
-bare login, which has no tenant and sees no rows. Keys: principal, actor_type, roles; tenant_id and
-tenants where known; whatever else the session carries.';
+bare login, which has no tenant and sees no rows. Keys: principal, actor_type, roles; tenant_id
+and tenants where known; whatever else the session carries.';
 
 grant execute on function synapsor.current_session() to public;

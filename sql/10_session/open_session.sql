@@ -43,9 +43,9 @@ $function$;
 
 comment on function synapsor.open_session(text) is
 'Opens the session a signed token (JWT, HS256) asserts, for this transaction, and returns it. Any
-login may call it; earlier sessions of the transaction end, also when the token is refused (SY006).
-Claims: sub (the principal), tenant_id, actor_type, roles, ctx (an object of further values), exp
-(required, at most 24 hours ahead), nbf, aud. The header names the key (kid), whose scope bounds
-what may be asserted. Pass the token as a parameter: a literal shows in logs.';
+login may call it; earlier sessions of the transaction end, also when the token is refused
+(SY006). Claims: sub (the principal), tenant_id, actor_type, roles, ctx (an object of further
+values), exp (required, at most 24 hours ahead), nbf, aud. The header names the key (kid), whose
+scope bounds what may be asserted. Pass the token as a parameter: a literal shows in logs.';
 
 grant execute on function synapsor.open_session(text) to public;

@@ -20,7 +20,7 @@ end
 $function$;
 
 comment on function synapsor.remove_session_key(text) is
-'Removes a session key: from the next transaction on, no token it signed opens a session. SY011 when
-the kid is not known.';
+'Removes a session key: from the next transaction on, no token it signed opens a session. SY011
+when the kid is not known.';
 
 grant execute on function synapsor.remove_session_key(text) to synapsor_admin;

@@ -17,8 +17,8 @@ $function$;
 
 comment on function synapsor.set_session(jsonb) is
 'Opens a session for this transaction from values the gateway itself vouches for, and returns it:
-principal (required), tenant_id, actor_type (default natural_person), roles, and any further value a
-contract binds. Earlier sessions of the transaction end, also when the context is refused (SY006). A
-login with this right must never pass on SQL that somebody else wrote.';
+principal (required), tenant_id, actor_type (default natural_person), roles, and any further value
+a contract binds. Earlier sessions of the transaction end, also when the context is refused
+(SY006). A login with this right must never pass on SQL that somebody else wrote.';
 
 grant execute on function synapsor.set_session(jsonb) to synapsor_gateway;

@@ -15,8 +15,7 @@ comment on column synapsor.session_keys.secret is
 comment on column synapsor.session_keys.scope is
 'What the key may assert, all defaults filled in: tenants ("*" or a list), roles, actor_types and,
 optional, audience.';
-comment on column synapsor.session_keys.added_at is
-'When the key was added.';
+comment on column synapsor.session_keys.added_at is 'When the key was added.';
 
 -- The planner's statistics would keep samples of the secrets where pg_read_all_data can see them.
 alter table synapsor.session_keys alter column secret set statistics 0;
@@ -30,12 +29,11 @@ create table synapsor.role_bindings (
 comment on table synapsor.role_bindings is
 'Logins that always act as one principal; used when a transaction has opened no session.';
 comment on column synapsor.role_bindings.login is
-'Name of the login (session_user). A login renamed loses its binding, a login made anew under an old
-name inherits it: remove the binding when you drop a login.';
+'Name of the login (session_user). A login renamed loses its binding, a login made anew under an
+old name inherits it: remove the binding when you drop a login.';
 comment on column synapsor.role_bindings.context is
 'The session of that login; the only kind that may hold `tenants` ("*" or a list).';
-comment on column synapsor.role_bindings.bound_at is
-'When the login was bound, last.';
+comment on column synapsor.role_bindings.bound_at is 'When the login was bound, last.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.role_bindings', '');
 

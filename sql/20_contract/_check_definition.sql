@@ -1,5 +1,5 @@
--- What the pure package finds: the definition with its defaults, the reasons against it, its RFC 8785 digest, and the
--- intervals, paths and regular expressions that only the database can judge.
+-- What the pure package finds: the definition with its defaults, the reasons against it, its RFC
+-- 8785 digest, and the intervals, paths and regular expressions that only the database can judge.
 create or replace function synapsor._check_definition(definition jsonb)
 returns jsonb
 language plpython3u
@@ -25,7 +25,8 @@ as $python$
     return canonical.canonicalize(canonical.loads(value))
 $python$;
 
--- Asks PostgreSQL itself whether it can read a value of a definition; null when it can, else the reason.
+-- Asks PostgreSQL itself whether it can read a value of a definition; null when it can, else the
+-- reason.
 create or replace function synapsor._why_unreadable(kind text, value text)
 returns text
 language plpgsql

@@ -32,11 +32,19 @@ begin
                 synapsor._why_unreadable(inspected.value ->> 'kind', inspected.value ->> 'value'))
         from jsonb_array_elements(checked -> 'checks') with ordinality as inspected
         where synapsor._why_unreadable(inspected.value ->> 'kind', inspected.value ->> 'value') is not null
+        union all
+        select 200000, concat_ws(' ', 'handler', synapsor._check_user_function(
+            definition ->> 'handler', array['jsonb', 'jsonb'], 'jsonb'
+        ))
+        where jsonb_typeof(definition -> 'handler') = 'string'
+            and synapsor._check_user_function(definition ->> 'handler', array['jsonb', 'jsonb'], 'jsonb') is not null
     ) as found;
     if reasons is not null then
         raise exception using
             errcode = 'SY002',
-            message = format('the definition of %s is invalid', coalesce(quote_nullable(definition ->> 'action'), 'an action')),
+            message = format(
+                'the definition of %s is invalid', coalesce(quote_nullable(definition ->> 'action'), 'an action')
+            ),
             detail = array_to_string(reasons, E'\n'),
             hint = 'Correct every line; nothing was declared.';
     end if;
@@ -78,7 +86,11 @@ begin
         (accepted -> 'idempotency' ->> 'idempotent')::boolean,
         (accepted -> 'idempotency' ->> 'window')::interval,
         -- Not idempotent means one attempt, whatever `retry` says (design.md section 5, rule 9).
-        case when (accepted -> 'idempotency' ->> 'idempotent')::boolean then (accepted -> 'retry' ->> 'max_attempts')::smallint else 1 end,
+        case
+            when (accepted -> 'idempotency' ->> 'idempotent')::boolean
+                then (accepted -> 'retry' ->> 'max_attempts')::smallint
+            else 1
+        end,
         (accepted -> 'retry' ->> 'initial')::interval,
         (accepted -> 'retry' ->> 'multiplier')::double precision,
         (accepted -> 'retry' ->> 'max')::interval,
@@ -107,12 +119,20 @@ $function$;
 grant execute on function synapsor.declare_action to synapsor_admin;
 
 comment on function synapsor.declare_action is
-    'Validates an action contract and stores it as the next version of its action. A definition equal (as jsonb) to the latest version is a '
-    'no-op and returns that version. Errors: SY002 with every reason, one per line.
+'Validates an action contract and stores it as the next version of its action. A definition equal
+(as jsonb) to the latest version is a no-op and returns that version. Errors: SY002 with every
+reason, one per line.
 
-Keys (design.md section 4): action, kind, description, label, args or args_schema, hidden, provider, account, operation, queue, idempotency, '
-    'approval, retry, lease, priority, ordering_key, redact, require_claim_token, poison_after, deliver_within, reconcile, actor_types, '
-    'required_roles, require_run. An undeclared `idempotent` is false: such an action is sent once, whatever `retry` says.
+Keys (design.md section 4): action, kind, description, label, args or args_schema, hidden,
+provider, account, operation, queue, idempotency, approval, retry, lease, priority, ordering_key,
+redact, require_claim_token, poison_after, deliver_within, reconcile, actor_types, required_roles,
+require_run. An undeclared `idempotent` is false: such an action is sent once, whatever `retry`
+says.
 
-Validated and stored, behaviour arrives with its own issue: limits, policies, required_permissions, emits_events, mutates_domain, handler, '
-    'state_machine, adapter_steps, plan, compensate_with. A contract that names policies or limits is refused at proposal (SY009) until they are enforced.';
+Atomic actions: handler names a SECURITY DEFINER function (context jsonb, parameters jsonb)
+returns jsonb with a pinned search_path, owned by no superuser, returning {"success", "data",
+"error", "events"}; state_machine binds it to the row it moves; adapter_steps become external
+actions in the same transaction; emits_events lists the event types its handler may emit, at least
+one when mutates_domain.
+
+Validated and stored, behaviour arrives with its own issue: plan, compensate_with, and kind saga.';

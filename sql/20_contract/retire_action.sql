@@ -31,5 +31,6 @@ $function$;
 grant execute on function synapsor.retire_action to synapsor_admin;
 
 comment on function synapsor.retire_action is
-    'Retires one version of an action, or all of them, and returns them. New invocations use the latest version not retired; actions in '
-    'flight finish on theirs. Retiring again changes nothing. Errors: SY001 when there is no such action or version.';
+'Retires one version of an action, or all of them, and returns them. New invocations use the
+latest version not retired; actions in flight finish on theirs. Retiring again changes nothing.
+Errors: SY001 when there is no such action or version.';

@@ -34,8 +34,8 @@ create table synapsor.action_contracts (
     separate_duties boolean not null,
     approval_expires_after interval,
     approval_unless jsonpath,
-    redacted_fields text [] not null,
-    hidden_names text [] not null,
+    redacted_fields text[] not null,
+    hidden_names text[] not null,
     key_is_sensitive boolean not null,
     ordering_key_is_sensitive boolean not null,
     constraint one_contract_per_version unique (action, version),
@@ -51,23 +51,31 @@ create table synapsor.action_contracts (
 create index action_contracts_by_priority on synapsor.action_contracts (priority);
 
 comment on table synapsor.action_contracts is
-    'Action contracts, one row per version, immutable but for retired_at. The definition is the document as reviewed; the columns behind it '
-    'are what the delivery path reads of it without opening it again.';
+'Action contracts, one row per version, immutable but for retired_at. The definition is the
+document as reviewed; the columns behind it are what the delivery path reads of it without opening
+it again.';
 comment on column synapsor.action_contracts.declared is
-    'The definition exactly as declared: an equal one (as jsonb) for the latest version declares nothing.';
-comment on column synapsor.action_contracts.definition is 'The definition with every default filled in.';
-comment on column synapsor.action_contracts.digest is 'SHA-256 of the RFC 8785 canonical JSON of the definition.';
-comment on column synapsor.action_contracts.lease is 'How long a claim lasts unless the worker asks otherwise.';
+'The definition exactly as declared: an equal one (as jsonb) for the latest version declares
+nothing.';
+comment on column synapsor.action_contracts.definition is
+'The definition with every default filled in.';
+comment on column synapsor.action_contracts.digest is
+'SHA-256 of the RFC 8785 canonical JSON of the definition.';
+comment on column synapsor.action_contracts.lease is
+'How long a claim lasts unless the worker asks otherwise.';
 comment on column synapsor.action_contracts.idempotent is
-    'Whether the provider deduplicates by our key: only then is a delivery of unknown outcome repeated (design.md section 5, rule 8).';
+'Whether the provider deduplicates by our key: only then is a delivery of unknown outcome repeated
+(design.md section 5, rule 8).';
 comment on column synapsor.action_contracts.key_window is
-    'How long, from the first begin_delivery, the provider remembers the key; null: for ever.';
+'How long, from the first begin_delivery, the provider remembers the key; null: for ever.';
 comment on column synapsor.action_contracts.poison_after is
-    'Claims lost before delivery began after which the action is failed as poisoned.';
+'Claims lost before delivery began after which the action is failed as poisoned.';
 comment on column synapsor.action_contracts.approval_unless is
-    'SQL/JSON path predicate over {"args", "hidden", "context"}; exactly true means that no approval is needed.';
+'SQL/JSON path predicate over {"args", "hidden", "context"}; exactly true means that no approval
+is needed.';
 comment on column synapsor.action_contracts.key_is_sensitive is
-    'The template of the idempotency key uses a HIDDEN or redacted value, so that the key is redacted with it.';
+'The template of the idempotency key uses a HIDDEN or redacted value, so that the key is redacted
+with it.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.action_contracts', '');
 

@@ -11,4 +11,5 @@ create type synapsor.contract as (
 );
 
 comment on type synapsor.contract is
-    'One version of an action contract, as declare_action returns it and synapsor_action_contracts shows it.';
+'One version of an action contract, as declare_action returns it and synapsor_action_contracts
+shows it.';

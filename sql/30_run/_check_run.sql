@@ -11,5 +11,5 @@ end;
 $function$;
 
 comment on function synapsor._check_run(text) is
-'Returns when the session may add to the run now; else raises as _own_run does, or SY040 when the '
-'run is over.';
+'Returns when the session may add to the run now; else raises as _own_run does, or SY040 when the
+run is over.';

@@ -74,6 +74,6 @@ end;
 $function$;
 
 comment on function synapsor._join_run(text, text, text, text, text, text) is
-'Makes an action a step of the session''s open run and returns the step_key used: the one given, '
-'else the action''s name, with #2, #3 … when that is taken. Raises as _check_run does, and SY014 '
-'when a given step_key names another step; the same action again is an answer.';
+'Makes an action a step of the session''s open run and returns the step_key used: the one given,
+else the action''s name, with #2, #3 … when that is taken. Raises as _check_run does, and SY014
+when a given step_key names another step; the same action again is an answer.';

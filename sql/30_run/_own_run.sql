@@ -56,6 +56,6 @@ end;
 $function$;
 
 comment on function synapsor._own_run(text) is
-'The run, when it is the session''s to add to, with its key locked; null names the session''s '
-'run_id. SY005 without a tenant, SY003 without a run, SY007 when the session is bound to another '
-'run or the run is another principal''s, SY011 when it is unknown or another tenant''s.';
+'The run, when it is the session''s to add to, with its key locked; null names the session''s
+run_id. SY005 without a tenant, SY003 without a run, SY007 when the session is bound to another
+run or the run is another principal''s, SY011 when it is unknown or another tenant''s.';

@@ -190,9 +190,7 @@ begin
 end;
 $function$;
 
-comment on function synapsor._record_step(
-    text, text, text, text, text, jsonb, jsonb, text, text, text, jsonb, int, int
-) is
-'The one writer of recorded steps. A new key begins a step; a step not yet finished takes what a '
-'later record adds; an equal repeat is an answer, also after the run is over. Raises as _check_run '
-'does, and SY003, SY011 (parent), SY014, SY051.';
+comment on function synapsor._record_step is
+'The one writer of recorded steps. A new key begins a step; a step not yet finished takes what a
+later record adds; an equal repeat is an answer, also after the run is over. Raises as _check_run
+does, and SY003, SY011 (parent), SY014, SY051.';

@@ -14,5 +14,4 @@ begin
 end;
 $function$;
 
-comment on function synapsor._require_open_run(synapsor.runs) is
-'SY040 when the run is over.';
+comment on function synapsor._require_open_run(synapsor.runs) is 'SY040 when the run is over.';

@@ -15,5 +15,4 @@ begin
 end;
 $function$;
 
-comment on function synapsor._require_step_key(text) is
-'SY003 unless the key can name a step.';
+comment on function synapsor._require_step_key(text) is 'SY003 unless the key can name a step.';

@@ -10,5 +10,4 @@ as $function$
     );
 $function$;
 
-comment on function synapsor._step_exists(text, text) is
-'Whether the run has a step of that key.';
+comment on function synapsor._step_exists(text, text) is 'Whether the run has a step of that key.';

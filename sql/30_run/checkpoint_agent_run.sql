@@ -22,5 +22,5 @@ $function$;
 grant execute on function synapsor.checkpoint_agent_run(text, text, jsonb) to synapsor_caller;
 
 comment on function synapsor.checkpoint_agent_run(text, text, jsonb) is
-'Records a checkpoint of the session''s open run: the payload is the step''s input. Errors as '
-'record_agent_step.';
+'Records a checkpoint of the session''s open run: the payload is the step''s input. Errors as
+record_agent_step.';

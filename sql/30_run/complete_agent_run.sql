@@ -56,8 +56,8 @@ $function$;
 grant execute on function synapsor.complete_agent_run(text, text, jsonb) to synapsor_caller;
 
 comment on function synapsor.complete_agent_run(text, text, jsonb) is
-'Ends the session''s run as completed, failed or cancelled; waiting_approval keeps it open and '
-'says why it rests. Actions of the run go their own way. An equal repeat is an answer, and an '
-'output left out keeps what is there. run_id null means the session''s run_id. SY040 when the run '
-'is over otherwise; SY003 another status; SY005, SY007, SY011 as record_agent_step; SY051 an '
-'output above 64 KiB.';
+'Ends the session''s run as completed, failed or cancelled; waiting_approval keeps it open and
+says why it rests. Actions of the run go their own way. An equal repeat is an answer, and an
+output left out keeps what is there. run_id null means the session''s run_id. SY040 when the run
+is over otherwise; SY003 another status; SY005, SY007, SY011 as record_agent_step; SY051 an output
+above 64 KiB.';

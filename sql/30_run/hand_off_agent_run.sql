@@ -26,6 +26,6 @@ grant execute on function synapsor.hand_off_agent_run(text, text, text, text, js
 to synapsor_caller;
 
 comment on function synapsor.hand_off_agent_run(text, text, text, text, jsonb) is
-'Records that the session''s open run was handed to a target (another agent, a person, a team): '
-'the step''s name is the target, its message the reason, its input the payload. The run''s '
-'principal stays. Errors as record_agent_step.';
+'Records that the session''s open run was handed to a target (another agent, a person, a team):
+the step''s name is the target, its message the reason, its input the payload. The run''s
+principal stays. Errors as record_agent_step.';

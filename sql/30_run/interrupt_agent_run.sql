@@ -24,6 +24,6 @@ $function$;
 grant execute on function synapsor.interrupt_agent_run(text, text, text, jsonb) to synapsor_caller;
 
 comment on function synapsor.interrupt_agent_run(text, text, text, jsonb) is
-'Records that the session''s open run stops for an answer from outside: a waiting step with the '
-'reason as its message and the payload as its input. The answer is recorded with '
-'record_agent_step under the same step_key, status completed. Errors as record_agent_step.';
+'Records that the session''s open run stops for an answer from outside: a waiting step with the
+reason as its message and the payload as its input. The answer is recorded with record_agent_step
+under the same step_key, status completed. Errors as record_agent_step.';

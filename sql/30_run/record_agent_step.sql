@@ -38,14 +38,12 @@ grant execute on function synapsor.record_agent_step(
     text, text, text, text, text, jsonb, jsonb, text, text, jsonb, int, int
 ) to synapsor_caller;
 
-comment on function synapsor.record_agent_step(
-    text, text, text, text, text, jsonb, jsonb, text, text, jsonb, int, int
-) is
-'Records what an agent did elsewhere as a step of its open run. Status running, waiting or '
-'waiting_approval leaves the step open: a later record with the same step_key adds to it (what it '
-'leaves out, and a default, keeps what is there; kind and parent are fixed). Any other status '
-'(completed, failed, cancelled, skipped, blocked, warned) finishes it. An equal repeat is an '
-'answer. run_id null means the session''s run_id. SY005 no tenant; SY011 unknown run or parent; '
-'SY007 another principal''s run, or the session is bound to another; SY040 the run is over; SY014 '
-'finished with other content, or another kind or parent; SY003 bad argument; SY051 a payload above '
-'64 KiB.';
+comment on function synapsor.record_agent_step is
+'Records what an agent did elsewhere as a step of its open run. Status running, waiting or
+waiting_approval leaves the step open: a later record with the same step_key adds to it (what it
+leaves out, and a default, keeps what is there; kind and parent are fixed). Any other status
+(completed, failed, cancelled, skipped, blocked, warned) finishes it. An equal repeat is an
+answer. run_id null means the session''s run_id. SY005 no tenant; SY011 unknown run or parent;
+SY007 another principal''s run, or the session is bound to another; SY040 the run is over; SY014
+finished with other content, or another kind or parent; SY003 bad argument; SY051 a payload above
+64 KiB.';

@@ -24,6 +24,6 @@ grant execute on function synapsor.record_guardrail_event(text, text, text, json
 to synapsor_caller;
 
 comment on function synapsor.record_guardrail_event(text, text, text, jsonb) is
-'Records the verdict of a guardrail as a step of the session''s open run; statuses are those of '
-'record_agent_step (completed: nothing found; warned, blocked), the payload is the step''s input. '
-'Errors as record_agent_step.';
+'Records the verdict of a guardrail as a step of the session''s open run; statuses are those of
+record_agent_step (completed: nothing found; warned, blocked), the payload is the step''s input.
+Errors as record_agent_step.';

@@ -51,7 +51,7 @@ $function$;
 grant execute on function synapsor.start_agent_run(text, jsonb, text) to synapsor_caller;
 
 comment on function synapsor.start_agent_run(text, jsonb, text) is
-'Starts a run of the session''s tenant and principal, to which record_agent_step and the run_id of '
-'proposals add steps. The workflow''s name and version are recorded as given. SY005 without a '
-'tenant, SY007 when the session is bound to a run, SY003 for a name above 200 characters, SY051 '
-'for an input above 64 KiB.';
+'Starts a run of the session''s tenant and principal, to which record_agent_step and the run_id of
+proposals add steps. The workflow''s name and version are recorded as given. SY005 without a
+tenant, SY007 when the session is bound to a run, SY003 for a name above 200 characters, SY051 for
+an input above 64 KiB.';

@@ -43,10 +43,9 @@ using (
 select pg_catalog.pg_extension_config_dump('synapsor.runs', '');
 
 comment on table synapsor.runs is
-'Agent workflow runs and plan instances, one row each. Written by start_agent_run and '
-'complete_agent_run (and by plans); read through synapsor_agent_workflow_runs.';
-comment on column synapsor.runs.run_id is
-'run_ and a ULID; unique over all tenants.';
+'Agent workflow runs and plan instances, one row each. Written by start_agent_run and
+complete_agent_run (and by plans); read through synapsor_agent_workflow_runs.';
+comment on column synapsor.runs.run_id is 'run_ and a ULID; unique over all tenants.';
 comment on column synapsor.runs.tenant_id is
 'The tenant of the session that started the run; the only one that sees it.';
 comment on column synapsor.runs.workflow is
@@ -56,20 +55,18 @@ comment on column synapsor.runs.plan is
 comment on column synapsor.runs.version is
 'A workflow''s label as given, or a plan''s version number in digits.';
 comment on column synapsor.runs.state is
-'open, waiting_approval and compensating go on; completed, failed, cancelled, compensated, '
-'compensation_failed and escalated are over.';
+'open, waiting_approval and compensating go on; completed, failed, cancelled, compensated,
+compensation_failed and escalated are over.';
 comment on column synapsor.runs.status is
 'An agent''s run: the status last given to complete_agent_run. A plan: the highest branch status.';
 comment on column synapsor.runs.principal is
 'Who started the run, from the session; nobody else may add to it.';
-comment on column synapsor.runs.input is
-'What the run was started with; at most 64 KiB.';
+comment on column synapsor.runs.input is 'What the run was started with; at most 64 KiB.';
 comment on column synapsor.runs.output is
 'What the run ended with, or has to show while it waits; at most 64 KiB.';
 comment on column synapsor.runs.correlation_id is
 'The session value correlation_id, else the run_id: what ties the run''s actions together.';
-comment on column synapsor.runs.started_at is
-'Database clock.';
+comment on column synapsor.runs.started_at is 'Database clock.';
 comment on column synapsor.runs.finished_at is
 'Database clock; null exactly while the run goes on.';
 
@@ -137,30 +134,28 @@ using (
 select pg_catalog.pg_extension_config_dump('synapsor.run_steps', '');
 
 comment on table synapsor.run_steps is
-'The nodes of runs: what an agent recorded, the actions it proposed and, later, the nodes of plans '
-'that ran. The row of an action''s step never changes after it is written: its state is the '
-'action''s, which synapsor_agent_run_steps joins.';
-comment on column synapsor.run_steps.step_id is
-'stp_ and a ULID.';
-comment on column synapsor.run_steps.tenant_id is
-'The run''s tenant.';
+'The nodes of runs: what an agent recorded, the actions it proposed and, later, the nodes of plans
+that ran. The row of an action''s step never changes after it is written: its state is the
+action''s, which synapsor_agent_run_steps joins.';
+comment on column synapsor.run_steps.step_id is 'stp_ and a ULID.';
+comment on column synapsor.run_steps.tenant_id is 'The run''s tenant.';
 comment on column synapsor.run_steps.step_key is
-'The caller''s name of the step, unique in its run, 1 to 2048 bytes. A plan''s nodes use the path '
-'of names.';
+'The caller''s name of the step, unique in its run, 1 to 2048 bytes. A plan''s nodes use the path
+of names.';
 comment on column synapsor.run_steps.parent_step_key is
 'A step of the same run that was there before this one; fixed when the step begins.';
 comment on column synapsor.run_steps.relation is
 'How the step hangs on its parent: root (on none), child; group and instance are a plan''s.';
 comment on column synapsor.run_steps.kind is
-'capability, checkpoint, interrupt, handoff, guardrail or a caller''s own word; external_action, '
-'atomic and saga are written only by the action itself.';
+'capability, checkpoint, interrupt, handoff, guardrail or a caller''s own word; external_action,
+atomic and saga are written only by the action itself.';
 comment on column synapsor.run_steps.name is
 'What was done: a capability, an action, the target of a hand-off; else the step key.';
 comment on column synapsor.run_steps.state is
 'running, waiting, finished. Of a step with an action_id: what it was at the proposal.';
 comment on column synapsor.run_steps.status is
-'running, waiting, waiting_approval; completed, failed, cancelled, skipped, blocked, warned '
-'(finished). Null where an action or a plan has its own.';
+'running, waiting, waiting_approval; completed, failed, cancelled, skipped, blocked, warned
+(finished). Null where an action or a plan has its own.';
 comment on column synapsor.run_steps.branch_status is
 'Plans: the highest status of the node and of everything below it.';
 comment on column synapsor.run_steps.sequence is
@@ -169,14 +164,11 @@ comment on column synapsor.run_steps.execute_case is
 'Plans: the status, or the array of statuses, the node asked of its parent.';
 comment on column synapsor.run_steps.input is
 'What the step was given; at most 64 KiB. Null for an action''s step: arguments are stored once.';
-comment on column synapsor.run_steps.exit_data is
-'What the step produced; at most 64 KiB.';
-comment on column synapsor.run_steps.exit_code is
-'Plans: the handler''s exit code.';
+comment on column synapsor.run_steps.exit_data is 'What the step produced; at most 64 KiB.';
+comment on column synapsor.run_steps.exit_code is 'Plans: the handler''s exit code.';
 comment on column synapsor.run_steps.message is
 'The reason of an interrupt or a hand-off; a plan''s message of a node.';
-comment on column synapsor.run_steps.pid is
-'Plans: the process number a handler reported.';
+comment on column synapsor.run_steps.pid is 'Plans: the process number a handler reported.';
 comment on column synapsor.run_steps.security_context is
 'Plans: the session under which the node ran.';
 comment on column synapsor.run_steps.risk is

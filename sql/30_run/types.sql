@@ -15,8 +15,8 @@ create type synapsor.run as (
 );
 
 comment on type synapsor.run is
-'An agent workflow run or a plan instance, as the run verbs return it and as '
-'synapsor_agent_workflow_runs shows it.';
+'An agent workflow run or a plan instance, as the run verbs return it and as
+synapsor_agent_workflow_runs shows it.';
 
 create type synapsor.step as (
     step_id text,

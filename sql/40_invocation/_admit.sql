@@ -1,14 +1,20 @@
--- Records bound parameters as external actions, all in one statement, and returns them in the order given. A key that is
--- held already answers with its action when the payload is the same, and is refused when it is another.
+-- Records bound parameters as invocations, all in one statement, lets the policies decide, and
+-- opens what may go on: as queued, as proposed where approval is asked for, or as pending where an
+-- atomic action is performed next. Returned in the order given. A key that is held already answers
+-- with its action when the payload is the same, and is refused when it is another. With
+-- raises_when_blocked a blocking policy raises; without, the row says so.
 create or replace function synapsor._admit(
     contract synapsor.action_contracts,
     session jsonb,
-    bound synapsor.bound_parameters [],
+    bound synapsor.bound_parameters[],
     run_id text,
     step_key text,
     correlation_id text,
     causation_id text,
-    scheduled_at timestamptz
+    scheduled_at timestamptz,
+    raises_when_blocked boolean,
+    reports_to text default null,
+    retry jsonb default null
 )
 returns setof synapsor.external_action
 language plpgsql
@@ -19,73 +25,88 @@ declare
     due_at constant timestamptz := greatest(scheduled_at, admitted_at);
     tenant constant text := session ->> 'tenant_id';
     sees_hidden constant boolean := synapsor._caller_has('synapsor_auditor');
+    redacts constant boolean := synapsor._has_redactions('action_evidence');
+    is_external constant boolean := contract.kind = 'external';
     action_ids text[] := array(select synapsor._new_id('act_') from generate_subscripts(bound, 1));
     step_keys text[];
-    orphans text[];
+    recorded_count integer;
+    recorded_ordinals integer[];
+    decisions synapsor.policy_decision[];
     ordinals integer[];
     admitted synapsor.external_action[];
     asked synapsor.bound_parameters;
     place integer;
+    any_queued boolean;
+    any_proposed boolean;
 begin
     if run_id is not null then
-        step_keys := array(
-            select case
-                when not exists (
-                    select from synapsor.action_invocations as held
-                    where held.tenant_id = tenant and held.action = contract.action
-                        and held.idempotency_key = parameters.idempotency_key and held.holds_key
-                ) then synapsor._join_run(
-                    run_id,
-                    step_key || case when parameters.ordinal > 1 then '#' || parameters.ordinal else '' end,
-                    contract.action,
-                    action_ids[parameters.ordinal]
-                )
-            end
+        step_keys := synapsor._join_run_each(contract, tenant, bound, action_ids, run_id, step_key);
+    end if;
+
+    -- An atomic action is deduplicated only by a key somebody chose: doing the same twice may be
+    -- meant.
+    insert into synapsor.action_invocations (
+        action_id, tenant_id, action, version, actor, actor_type, status, holds_key, key_from_template, created_at,
+        scheduled_at, idempotency_key, payload_digest, digest, intent, queue, account, ordering_key, run_id,
+        step_key, correlation_id, causation_id, traceparent, parent_action_id, retry
+    )
+    select
+        action_ids[parameters.ordinal], tenant, contract.action, contract.version, session ->> 'principal',
+        session ->> 'actor_type', case when is_external then 'running' else 'pending' end,
+        is_external or parameters.idempotency_key not like 'auto:%', parameters.key_from_template, admitted_at,
+        _admit.scheduled_at, parameters.idempotency_key, parameters.payload_digest, parameters.digest,
+        parameters.intent, contract.queue, parameters.account, parameters.ordering_key, _admit.run_id,
+        step_keys[parameters.ordinal], _admit.correlation_id, _admit.causation_id, session ->> 'traceparent',
+        _admit.reports_to, _admit.retry
+    from unnest(bound) as parameters
+    order by parameters.ordinal
+    on conflict (tenant_id, action, idempotency_key) where holds_key do nothing;
+    get diagnostics recorded_count = row_count;
+    if recorded_count = cardinality(bound) then
+        recorded_ordinals := array(select generate_subscripts(bound, 1));
+    else
+        recorded_ordinals := array(
+            select parameters.ordinal
             from unnest(bound) as parameters
+            inner join synapsor.action_invocations as recorded
+                on recorded.action_id = action_ids[parameters.ordinal]
             order by parameters.ordinal
         );
     end if;
 
-    with numbered as materialized (
+    if jsonb_array_length(contract.definition -> 'policies') > 0
+        or jsonb_array_length(contract.definition -> 'limits') > 0
+    then
+        decisions := synapsor._decide_each(
+            contract, session, bound, action_ids, recorded_ordinals, raises_when_blocked
+        );
+    end if;
+
+    with fresh as materialized (
         select parameters.*, action_ids[parameters.ordinal] as action_id, document.intent as read_intent,
             case
-                when contract.approval_required and synapsor._needs_approval(contract, document.intent, session)
+                when decision.result = 'block' then 'blocked_by_policy'
+                when decision.result = 'error' then 'failed'
+                when decision.require_approval is not null
+                    or contract.approval_required and synapsor._needs_approval(contract, document.intent, session)
                     then 'proposed'
-                else 'queued'
-            end as status
+                when is_external then 'queued'
+                else 'pending'
+            end as status,
+            greatest(
+                (decision.require_approval ->> 'approvals')::smallint, contract.approvals_required
+            ) as approvals_required
         from unnest(bound) as parameters
         cross join lateral (select parameters.intent::jsonb as intent offset 0) as document
+        left join lateral (select (decisions[parameters.ordinal]).*) as decision on true
+        where parameters.ordinal = any(recorded_ordinals)
         order by parameters.ordinal
-    ),
-
-    invocation as (
-        insert into synapsor.action_invocations (
-            action_id, tenant_id, action, version, actor, actor_type, status, holds_key, key_from_template, created_at,
-            scheduled_at, idempotency_key, payload_digest, digest, intent, queue, account, ordering_key, run_id,
-            step_key, correlation_id, causation_id, traceparent
-        )
-        select
-            numbered.action_id, tenant, contract.action, contract.version, session ->> 'principal',
-            session ->> 'actor_type', 'running', true, numbered.key_from_template, admitted_at, _admit.scheduled_at,
-            numbered.idempotency_key, numbered.payload_digest, numbered.digest, numbered.intent, contract.queue,
-            numbered.account, numbered.ordering_key, _admit.run_id, step_keys[numbered.ordinal], _admit.correlation_id,
-            _admit.causation_id, session ->> 'traceparent'
-        from numbered
-        order by numbered.ordinal
-        on conflict (tenant_id, action, idempotency_key) where holds_key do nothing
-        returning action_invocations.action_id
-    ),
-
-    fresh as materialized (
-        select numbered.*
-        from numbered inner join invocation using (action_id)
-        order by numbered.ordinal
     ),
 
     opened as (
         insert into synapsor.open_external_actions (
             action_id, tenant_id, contract_id, last_sequence, status, position, rank, available_at, queued_at,
-            expires_at, queue, ordering_key
+            expires_at, queue, ordering_key, reports_to
         )
         select
             fresh.action_id, tenant, contract.contract_id, 1, fresh.status, nextval('synapsor.queue_positions'),
@@ -95,8 +116,9 @@ begin
                 when 'queued' then due_at + contract.deliver_within
                 else admitted_at + contract.approval_expires_after
             end,
-            contract.queue, fresh.ordering_key
+            coalesce(contract.queue, ''), fresh.ordering_key, _admit.reports_to
         from fresh
+        where fresh.status in ('proposed', 'queued')
         order by fresh.ordinal
     ),
 
@@ -108,26 +130,23 @@ begin
             fresh.action_id, 1, synapsor._new_id('evt_'), tenant, initcap(fresh.status), fresh.status,
             session ->> 'principal', admitted_at
         from fresh
-    ),
-
-    requested as (
-        insert into synapsor.approval_requests (
-            action_id, tenant_id, role, approvals_required, separate_duties, expires_at, requested_at
-        )
-        select
-            fresh.action_id, tenant, contract.approval_role, contract.approvals_required, contract.separate_duties,
-            admitted_at + contract.approval_expires_after, admitted_at
-        from fresh
-        where fresh.status = 'proposed'
+        where fresh.status in ('proposed', 'queued')
     )
 
     select
         array_agg(fresh.ordinal order by fresh.ordinal),
         array_agg(row(
-            fresh.action_id, tenant, contract.action, contract.version, contract.provider, fresh.account,
+            fresh.action_id, tenant, contract.action, contract.version, contract.provider,
+            case
+                when sees_hidden or not contract.definition ->> 'account' ~ '\{' then fresh.account
+                else '[redacted]'
+            end,
             contract.operation, contract.queue, fresh.status,
             case
                 when sees_hidden then fresh.read_intent -> 'arguments'
+                when redacts then synapsor._shown(
+                    synapsor._redact(fresh.read_intent -> 'arguments', contract.redacted_fields), 'action_evidence'
+                )
                 else synapsor._redact(fresh.read_intent -> 'arguments', contract.redacted_fields)
             end,
             case
@@ -140,7 +159,7 @@ begin
                 else '[redacted]'
             end,
             encode(fresh.payload_digest, 'hex'), encode(fresh.digest, 'hex'), session ->> 'principal',
-            case when fresh.status = 'proposed' then contract.approvals_required else 0 end, 0,
+            case when fresh.status = 'proposed' then fresh.approvals_required else 0 end, 0,
             case when fresh.status = 'proposed' then admitted_at + contract.approval_expires_after end,
             _admit.scheduled_at, contract.priority,
             case
@@ -151,13 +170,24 @@ begin
             0, contract.max_attempts, due_at, null, null, null, null, null, null, null, null, null, _admit.run_id,
             step_keys[fresh.ordinal], coalesce(_admit.correlation_id, fresh.action_id), admitted_at,
             case when fresh.status = 'queued' then admitted_at end, null, true
-        )::synapsor.external_action order by fresh.ordinal)
-    into ordinals, admitted
+        )::synapsor.external_action order by fresh.ordinal),
+        bool_or(fresh.status = 'queued'), bool_or(fresh.status = 'proposed')
+    into ordinals, admitted, any_queued, any_proposed
     from fresh;
 
-    if due_at <= admitted_at and exists (
-        select from unnest(admitted) as proposed where proposed.status = 'queued'
-    ) then
+    if any_proposed then
+        insert into synapsor.approval_requests (
+            action_id, tenant_id, role, approvals_required, separate_duties, reason, expires_at, requested_at, session
+        )
+        select
+            proposed.action_id, tenant, coalesce(decision.require_approval ->> 'role', contract.approval_role),
+            proposed.approvals_required, contract.separate_duties, decision.reason, proposed.approval_expires_at,
+            admitted_at, case when not is_external then _admit.session end
+        from unnest(admitted) with ordinality as proposed
+        left join lateral (select (decisions[ordinals[proposed.ordinality]]).*) as decision on true
+        where proposed.status = 'proposed';
+    end if;
+    if due_at <= admitted_at and any_queued then
         perform synapsor._wake_workers(contract.queue);
     end if;
 
@@ -167,11 +197,9 @@ begin
     end if;
     if run_id is not null then
         -- Somebody else's equal proposal was faster: its step is the one that counts.
-        orphans := array(
-            select action_ids[late.ordinal] from unnest(bound) as late
-            where array_position(ordinals, late.ordinal) is null
-        );
-        delete from synapsor.run_steps as step where step.action_id = any(orphans);
+        delete from synapsor.run_steps as step
+        where step.action_id = any(action_ids)
+            and not array_position(action_ids, step.action_id) = any(coalesce(ordinals, '{}'));
     end if;
     foreach asked in array bound loop
         place := array_position(ordinals, asked.ordinal);
@@ -182,4 +210,35 @@ begin
         end if;
     end loop;
 end;
+$function$;
+
+create or replace function synapsor._join_run_each(
+    contract synapsor.action_contracts,
+    tenant text,
+    bound synapsor.bound_parameters[],
+    action_ids text[],
+    run_id text,
+    step_key text
+)
+returns text[]
+language sql
+set search_path = pg_catalog, pg_temp
+as $function$
+    select array(
+        select case
+            when not exists (
+                select from synapsor.action_invocations as held
+                where held.tenant_id = tenant and held.action = contract.action
+                    and held.idempotency_key = parameters.idempotency_key and held.holds_key
+            ) then synapsor._join_run(
+                run_id,
+                step_key || case when parameters.ordinal > 1 then '#' || parameters.ordinal else '' end,
+                contract.action,
+                action_ids[parameters.ordinal],
+                kind => case contract.kind when 'external' then 'external_action' else contract.kind end
+            )
+        end
+        from unnest(bound) as parameters
+        order by parameters.ordinal
+    );
 $function$;

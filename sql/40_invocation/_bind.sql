@@ -1,9 +1,10 @@
--- Binds many sets of caller parameters to one contract in one call. Contracts are compiled once per backend and kept by
--- their digest: a version number alone could have been declared, rolled back, and declared again with another content.
+-- Binds many sets of caller parameters to one contract in one call. Contracts are compiled once per
+-- backend and kept by their digest: a version number alone could have been declared, rolled back,
+-- and declared again with another content.
 create or replace function synapsor._bind(
     contract synapsor.action_contracts,
-    parameters jsonb [],
-    idempotency_keys text [],
+    parameters jsonb[],
+    idempotency_keys text[],
     session jsonb
 )
 returns setof synapsor.bound_parameters
@@ -24,8 +25,8 @@ create or replace function synapsor._bind_all(
     contract_digest bytea,
     action text,
     version integer,
-    parameters jsonb [],
-    idempotency_keys text [],
+    parameters jsonb[],
+    idempotency_keys text[],
     session jsonb
 )
 returns setof synapsor.bound_parameters

@@ -1,5 +1,5 @@
--- What is kept of a document from outside: all of it up to 64 KiB, above that its size and SHA-256. Nothing is refused for
--- the size of its evidence, and nobody fills the evidence.
+-- What is kept of a document from outside: all of it up to 64 KiB, above that its size and SHA-256.
+-- Nothing is refused for the size of its evidence, and nobody fills the evidence.
 create or replace function synapsor._bounded(document jsonb)
 returns jsonb
 language sql

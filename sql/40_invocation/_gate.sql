@@ -21,7 +21,8 @@ begin
             errcode = 'SY005',
             message = 'the session names no tenant',
             detail = format('%s was asked for by %s outside of any tenant.', contract.action, quote_ident(principal)),
-            hint = 'Open a session with synapsor.open_session or synapsor.set_session in this transaction, or bind the login with synapsor.bind_role.';
+            hint = 'Open a session in this transaction (synapsor.open_session, synapsor.set_session), '
+                'or bind the login (synapsor.bind_role).';
     end if;
     select stop.* into suspension
     from synapsor.suspensions as stop
@@ -34,13 +35,15 @@ begin
             detail = format('Reason: %s.', suspension.reason),
             hint = format('An administrator lifts it with synapsor.resume(%L, %L).', suspension.kind, suspension.name);
     end if;
+    perform synapsor._check_entitlement(split_part(contract.action, '.', 1), session ->> 'tenant_id');
     if jsonb_typeof(definition -> 'actor_types') = 'array' and not definition -> 'actor_types' ? actor_type then
         raise exception using
             errcode = 'SY007',
             message = format('%s may not be asked for by actor type %s', contract.action, actor_type),
             detail = format('The contract admits %s.', definition -> 'actor_types');
     end if;
-    -- The other three actor types were authorised where they were let in (seeds/pipeline-stages.txt, stage 1).
+    -- The other three actor types were authorised where they were let in
+    -- (seeds/pipeline-stages.txt, stage 1).
     if actor_type in ('natural_person', 'service_account', 'integration') then
         if jsonb_array_length(definition -> 'required_roles') > 0
             and not (session -> 'roles') ?| array(select jsonb_array_elements_text(definition -> 'required_roles'))
@@ -50,11 +53,20 @@ begin
                 message = format('%s requires a role that %s does not hold', contract.action, quote_ident(principal)),
                 detail = format('Any of these roles is enough: %s.', definition -> 'required_roles');
         end if;
-        if jsonb_array_length(definition -> 'required_permissions') > 0 then
+        if jsonb_array_length(definition -> 'required_permissions') > 0 and exists (
+            select jsonb_array_elements_text(definition -> 'required_permissions')
+            except
+            select unnest(member.permissions)
+            from synapsor.members as member
+            where member.tenant_id = session ->> 'tenant_id' and member.principal = _gate.session ->> 'principal'
+        ) then
             raise exception using
                 errcode = 'SY007',
-                message = format('%s requires permissions that %s does not hold', contract.action, quote_ident(principal)),
-                detail = format('All of these are required: %s.', definition -> 'required_permissions');
+                message = format(
+                    '%s requires permissions that %s does not hold', contract.action, quote_ident(principal)
+                ),
+                detail = format('All of these are required: %s.', definition -> 'required_permissions'),
+                hint = 'An administrator grants them with synapsor.set_member.';
         end if;
     end if;
     if run_id is not null then
@@ -64,6 +76,31 @@ begin
             errcode = 'SY040',
             message = format('%s is performed only inside a run', contract.action),
             hint = 'Start one with synapsor.start_agent_run and pass its run_id.';
+    end if;
+end;
+$function$;
+
+-- What the caller says beside the arguments.
+create or replace function synapsor._check_options(
+    correlation_id text, causation_id text, scheduled_at timestamptz
+)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if length(correlation_id) > 255 or length(causation_id) > 255 then
+        raise exception using
+            errcode = 'SY003',
+            message = 'a correlation_id or causation_id has at most 255 characters';
+    end if;
+    -- Whatever shares its ordering key would wait behind it.
+    if scheduled_at > synapsor._now() + interval '10 years' then
+        raise exception using
+            errcode = 'SY003',
+            message = 'scheduled_at is more than 10 years ahead',
+            hint = 'Leave it out to have the action performed at once.';
     end if;
 end;
 $function$;

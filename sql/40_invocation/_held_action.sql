@@ -20,7 +20,9 @@ begin
     if held.payload_digest <> parameters.payload_digest then
         raise exception using
             errcode = 'SY008',
-            message = format('the idempotency key of %s is held by action %s with other values', held.action, held.action_id),
+            message = format(
+                'the idempotency key of %s is held by action %s with other values', held.action, held.action_id
+            ),
             detail = format(
                 'Payload digest held: %s, given: %s.',
                 encode(held.payload_digest, 'hex'), encode(parameters.payload_digest, 'hex')

@@ -1,4 +1,5 @@
--- Strict on purpose: only exactly true spares the approval; an error, null or a missing value asks for it.
+-- Strict on purpose: only exactly true spares the approval; an error, null or a missing value asks
+-- for it.
 create or replace function synapsor._needs_approval(
     contract synapsor.action_contracts, intent jsonb, session jsonb
 )

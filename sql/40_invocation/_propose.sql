@@ -1,9 +1,9 @@
--- The path of propose_external_action and propose_external_actions: every refusal raises, so that the business change
--- around the call cannot commit without its intent.
+-- The path of propose_external_action and propose_external_actions: every refusal raises, so that
+-- the business change around the call cannot commit without its intent.
 create or replace function synapsor._propose(
     action text,
-    arguments jsonb [],
-    idempotency_keys text [],
+    arguments jsonb[],
+    idempotency_keys text[],
     run_id text,
     step_key text,
     correlation_id text,
@@ -31,6 +31,7 @@ begin
             hint = 'Perform it with synapsor.invoke_action.';
     end if;
     perform synapsor._gate(contract, session, joined_run);
+    perform synapsor._check_options(correlation_id, causation_id, scheduled_at);
     bound := array(select parameters from synapsor._bind(contract, arguments, idempotency_keys, session) as parameters);
     select parameters.* into refused
     from unnest(bound) as parameters
@@ -47,17 +48,20 @@ begin
             detail = synapsor._describe_violations(refused.violations),
             hint = synapsor._hint_for_violations(refused.error_code, contract.action);
     end if;
-    perform synapsor._require_enforceable(contract);
     for proposed in
         select *
         from synapsor._admit(
-            contract, session, bound, joined_run, step_key, correlation_id, causation_id, scheduled_at
+            contract, session, bound, joined_run, step_key, correlation_id, causation_id, scheduled_at,
+            raises_when_blocked => true
         )
     loop
         if not proposed.changed and proposed.status in ('rejected', 'expired', 'cancelled', 'failed') then
             raise exception using
                 errcode = 'SY014',
-                message = format('the idempotency key of %s is held by action %s, which is %s', proposed.action, proposed.action_id, proposed.status),
+                message = format(
+                    'the idempotency key of %s is held by action %s, which is %s',
+                    proposed.action, proposed.action_id, proposed.status
+                ),
                 detail = 'A business change must not commit on an intent that will not be performed.',
                 hint = 'Give the new intent an idempotency key of its own, or let an operator retry the failed action.';
         end if;

@@ -1,4 +1,4 @@
-create or replace function synapsor._redact(value jsonb, fields text [])
+create or replace function synapsor._redact(value jsonb, fields text[])
 returns jsonb
 language plpgsql
 immutable
@@ -7,7 +7,10 @@ as $function$
 declare
     field text;
 begin
-    foreach field in array fields loop
+    if cardinality(fields) > 0 and jsonb_typeof(value) <> 'object' then
+        return '"[redacted]"'::jsonb;
+    end if;
+    foreach field in array coalesce(fields, '{}') loop
         if value ? field then
             value := jsonb_set(value, array[field], '"[redacted]"');
         end if;

@@ -11,20 +11,19 @@ declare
     contract constant synapsor.action_contracts := synapsor._resolve_contract(action, null);
     bound synapsor.bound_parameters;
     intent jsonb;
+    decision synapsor.policy_decision;
 begin
     perform synapsor._gate(contract, session, session ->> 'run_id');
     select parameters_bound.* into strict bound
     from synapsor._bind(contract, array[parameters], null, session) as parameters_bound;
-    if bound.error_code is null then
-        begin
-            perform synapsor._require_enforceable(contract);
-        exception
-            when sqlstate 'SY009' then
-                bound.error_code := sqlstate;
-                bound.error_message := sqlerrm;
-        end;
-    end if;
     intent := bound.intent::jsonb;
+    if bound.error_code is null then
+        decision := synapsor._evaluate_policies(contract, null, session ->> 'tenant_id', intent, 'preview');
+        if decision.result = 'block' then
+            bound.error_code := 'SY009';
+            bound.error_message := format('%s is blocked by policy %s', contract.action, decision.policy);
+        end if;
+    end if;
     return jsonb_strip_nulls(jsonb_build_object(
         'action', contract.action,
         'version', contract.version,
@@ -33,7 +32,12 @@ begin
         'error_code', bound.error_code,
         'error_message', bound.error_message,
         'violations', coalesce(bound.violations, '[]'),
-        'arguments', synapsor._redact(intent -> 'arguments', contract.redacted_fields),
+        'arguments', case
+            when synapsor._has_redactions('action_evidence') then synapsor._shown(
+                synapsor._redact(intent -> 'arguments', contract.redacted_fields), 'action_evidence'
+            )
+            else synapsor._redact(intent -> 'arguments', contract.redacted_fields)
+        end,
         'hidden', case
             when synapsor._caller_has('synapsor_auditor') then intent -> 'hidden'
             else synapsor._redact(intent -> 'hidden', contract.hidden_names)
@@ -43,11 +47,17 @@ begin
             when not contract.key_is_sensitive or synapsor._caller_has('synapsor_auditor') then bound.idempotency_key
             else '[redacted]'
         end,
+        'policy', case
+            when decision.result is not null then jsonb_strip_nulls(to_jsonb(decision))
+        end,
         'approval', case
             when bound.error_code is null then jsonb_strip_nulls(jsonb_build_object(
-                'required', synapsor._needs_approval(contract, intent, session),
-                'role', contract.approval_role,
-                'approvals', contract.approvals_required
+                'required', decision.require_approval is not null
+                    or synapsor._needs_approval(contract, intent, session),
+                'role', coalesce(decision.require_approval ->> 'role', contract.approval_role),
+                'approvals', greatest(
+                    (decision.require_approval ->> 'approvals')::integer, contract.approvals_required
+                )
             ))
         end
     ));
@@ -57,5 +67,6 @@ $function$;
 grant execute on function synapsor.preview_action to synapsor_caller;
 
 comment on function synapsor.preview_action is
-    'What invoke_action would make of these parameters: bound values (hidden ones redacted), every violation, keys and digests, and whether '
-    'approval would be needed. Stores nothing. Errors as invoke_action''s before the row: SY001, SY005, SY007.';
+'What invoke_action would make of these parameters: bound values (hidden ones redacted), every
+violation, keys and digests, what the policies say (mode preview), and whether approval would be
+needed. Stores nothing. Errors as invoke_action''s before the row: SY001, SY005, SY007.';

@@ -31,11 +31,14 @@ $function$;
 grant execute on function synapsor.propose_external_action to synapsor_caller;
 
 comment on function synapsor.propose_external_action is
-    'Records the intent of an external action in the caller''s transaction, next to the business change it belongs to, and returns it: '
-    '`proposed` when it needs approval, `queued` otherwise. An equal repeat (same idempotency key, same values) returns the same action '
-    'with changed = false. Every refusal raises: SY001 unknown or retired action, SY003 invalid arguments, SY004 hidden value overridden, '
-    'SY005 no tenant or session value missing, SY007 not permitted or suspended, SY008 key held with other values, SY009 blocked by '
-    'policy, SY014 key held by an action that failed, expired, or was rejected or cancelled, SY040 no open run.
+'Records the intent of an external action in the caller''s transaction, next to the business
+change it belongs to, and returns it: `proposed` when it needs approval, `queued` otherwise. An
+equal repeat (same idempotency key, same values) returns the same action with changed = false.
+Every refusal raises: SY001 unknown or retired action, SY003 invalid arguments, SY004 hidden value
+overridden, SY005 no tenant or session value missing, SY007 not permitted or suspended, SY008 key
+held with other values, SY009 blocked by policy, SY014 key held by an action that failed, expired,
+or was rejected or cancelled, SY040 no open run.
 
-arguments: a JSON object, at most 64 KiB. idempotency_key: 1 to 250 characters; null takes the contract''s template, or the digest of the '
-    'values. scheduled_at: not claimed before. Source: design.md sections 4 and 5, rules 1 to 3.';
+arguments: a JSON object, at most 64 KiB. idempotency_key: 1 to 250 characters; null takes the
+contract''s template, or the digest of the values. scheduled_at: not claimed before. Source:
+design.md sections 4 and 5, rules 1 to 3.';

@@ -1,8 +1,8 @@
 -- security definer: callers have no rights on the tables an intent is recorded in.
 create or replace function synapsor.propose_external_actions(
     action text,
-    arguments jsonb [],
-    idempotency_keys text [] default null,
+    arguments jsonb[],
+    idempotency_keys text[] default null,
     run_id text default null,
     step_key text default null,
     correlation_id text default null,
@@ -24,13 +24,17 @@ begin
     if idempotency_keys is not null and cardinality(idempotency_keys) <> cardinality(arguments) then
         raise exception using
             errcode = 'SY003',
-            message = format('%s argument objects came with %s idempotency keys', cardinality(arguments), cardinality(idempotency_keys)),
+            message = format(
+                '%s argument objects came with %s idempotency keys',
+                cardinality(arguments), cardinality(idempotency_keys)
+            ),
             hint = 'Give one key per element, null where the contract makes it, or no keys at all.';
     end if;
     return query
     select *
     from synapsor._propose(
-        action, coalesce(arguments, '{}'), idempotency_keys, run_id, step_key, correlation_id, null, scheduled_at, version
+        action, coalesce(arguments, '{}'), idempotency_keys, run_id, step_key, correlation_id, null,
+        scheduled_at, version
     );
 end;
 $function$;
@@ -38,5 +42,6 @@ $function$;
 grant execute on function synapsor.propose_external_actions to synapsor_caller;
 
 comment on function synapsor.propose_external_actions is
-    'propose_external_action for many argument objects at once, all or nothing, returned in the order given. The first refusal raises and '
-    'names its element. Errors as for propose_external_action; SY003 when the keys do not match the arguments in number.';
+'propose_external_action for many argument objects at once, all or nothing, returned in the order
+given. The first refusal raises and names its element. Errors as for propose_external_action;
+SY003 when the keys do not match the arguments in number.';

@@ -24,6 +24,8 @@ create table synapsor.action_invocations (
     correlation_id text collate "C",
     causation_id text collate "C",
     traceparent text,
+    parent_action_id text collate "C",
+    retry jsonb,
     result jsonb,
     error_code text,
     error_message text,
@@ -45,32 +47,46 @@ create unique index one_action_per_idempotency_key on synapsor.action_invocation
 create index action_invocations_of_a_run on synapsor.action_invocations (run_id, step_key)
 where run_id is not null;
 
+create index adapter_steps_of_an_action on synapsor.action_invocations (parent_action_id)
+where parent_action_id is not null;
+
 alter table synapsor.action_invocations enable row level security;
 alter table synapsor.action_invocations force row level security;
 create policy tenants_see_their_own on synapsor.action_invocations using (
-    tenant_id = any((select synapsor._visible_tenants())::text [])
+    tenant_id = any((select synapsor._visible_tenants())::text[])
     or (select synapsor._sees_every_tenant())
 );
 
 comment on table synapsor.action_invocations is
-    'One row per attempt to perform an action, refused attempts included, written before anything is decided. It holds what does not '
-    'change: who asked for what, and the intent. Where an external action stands is told by its row in open_external_actions or, once '
-    'finished, by the event that finished it.';
+'One row per attempt to perform an action, refused attempts included, written before anything is
+decided. It holds what does not change: who asked for what, and the intent. Where an external
+action stands is told by its row in open_external_actions or, once finished, by the event that
+finished it.';
 comment on column synapsor.action_invocations.status is
-    'Authoritative for refused attempts; an accepted external action stays `running` here and its delivery tells the rest.';
+'Authoritative for refused attempts; an accepted external action stays `running` here and its
+delivery tells the rest.';
 comment on column synapsor.action_invocations.holds_key is
-    'Whether this row is the one action of its (tenant, action, idempotency key); a refused attempt is not.';
+'Whether this row is the one action of its (tenant, action, idempotency key); a refused attempt is
+not.';
 comment on column synapsor.action_invocations.intent is
-    'RFC 8785 canonical JSON of {"action", "arguments", "hidden", "idempotency_key", "version"}: what is approved and what is sent are '
-    'built from these bytes and nothing else (design.md section 5, rule 3).';
+'RFC 8785 canonical JSON of {"action", "arguments", "hidden", "idempotency_key", "version"}: what
+is approved and what is sent are built from these bytes and nothing else (design.md section 5,
+rule 3).';
 comment on column synapsor.action_invocations.digest is 'SHA-256 of exactly the bytes of intent.';
 comment on column synapsor.action_invocations.payload_digest is
-    'SHA-256 of the canonical JSON of {"action", "arguments", "hidden"}: tells an equal repeat from a conflicting one (rule 2).';
+'SHA-256 of the canonical JSON of {"action", "arguments", "hidden"}: tells an equal repeat from a
+conflicting one (rule 2).';
 comment on column synapsor.action_invocations.parameters is
-    'The caller''s parameters verbatim where no intent holds them; above 64 KiB only their size and SHA-256.';
+'The caller''s parameters verbatim where no intent holds them; above 64 KiB only their size and
+SHA-256.';
 comment on column synapsor.action_invocations.correlation_id is
-    'The thread this attempt belongs to; null means its own action_id.';
+'The thread this attempt belongs to; null means its own action_id.';
+comment on column synapsor.action_invocations.parent_action_id is
+'Of an adapter step: the invocation whose step it is.';
+comment on column synapsor.action_invocations.retry is
+'Of an adapter step with a retry policy of its own: that policy, in place of the contract''s.';
 comment on column synapsor.action_invocations.purged_as is
-    'Set by purge: the final status. Such a row is the tombstone of its idempotency key and is shown by no view.';
+'Set by purge: the final status. Such a row is the tombstone of its idempotency key and is shown
+by no view.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.action_invocations', '');

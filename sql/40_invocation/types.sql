@@ -26,7 +26,8 @@ create type synapsor.invocation as (
 );
 
 comment on type synapsor.invocation is
-    'One attempt to perform an action, as invoke_action returns it and synapsor_action_invocations shows it.';
+'One attempt to perform an action, as invoke_action returns it and synapsor_action_invocations
+shows it.';
 
 create type synapsor.external_action as (
     action_id text,
@@ -72,7 +73,8 @@ create type synapsor.external_action as (
 );
 
 comment on type synapsor.external_action is
-    'The outbox side of an invocation, as every verb of approval and delivery returns it and synapsor_external_actions shows it.';
+'The outbox side of an invocation, as every verb of approval and delivery returns it and
+synapsor_external_actions shows it.';
 
 create type synapsor.bound_parameters as (
     ordinal integer,
@@ -89,4 +91,5 @@ create type synapsor.bound_parameters as (
 );
 
 comment on type synapsor.bound_parameters is
-    'What binding made of one set of caller parameters: an intent with its digests and keys, or a refusal with every violation.';
+'What binding made of one set of caller parameters: an intent with its digests and keys, or a
+refusal with every violation.';

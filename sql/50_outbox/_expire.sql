@@ -1,5 +1,5 @@
--- Ends proposals nobody approved in time, or queued actions nobody delivered in time. What may have been performed is
--- never expired.
+-- Ends proposals nobody approved in time, or queued actions nobody delivered in time. What may have
+-- been performed is never expired.
 create or replace function synapsor._expire(status text, max_actions integer)
 returns integer
 language plpgsql
@@ -39,7 +39,7 @@ begin
     if not synapsor._session() ?| array['tenant_id', 'tenants'] then
         raise warning using
             message = format('login %s sees no tenant; nothing is done', quote_ident(session_user)),
-            hint = 'Bind it: select synapsor.bind_role(…, ''{"tenants": "*"}'').';
+            hint = format('Bind it: select synapsor.bind_role(%L, ''{"tenants": "*"}'').', session_user);
     end if;
 end;
 $function$;

@@ -1,5 +1,6 @@
--- Whether an action of an ordering key may be in flight now; it holds its lane from then on until it ends. One that may
--- not waits outside the ready index until the lane is left. The caller holds the action's row.
+-- Whether an action of an ordering key may be in flight now; it holds its lane from then on until
+-- it ends. One that may not waits outside the ready index until the lane is left. The caller holds
+-- the action's row.
 create or replace function synapsor._enter_lane(open synapsor.open_external_actions)
 returns boolean
 language plpgsql
@@ -31,7 +32,8 @@ begin
     set waits_for_lane = true
     where waiting.action_id = open.action_id and not waiting.waits_for_lane;
     if found then
-        -- What is behind it waits too: a long lane is met once, not action by action at the cost of other lanes.
+        -- What is behind it waits too: a long lane is met once, not action by action at the cost of
+        -- other lanes.
         update synapsor.open_external_actions as waiting
         set waits_for_lane = true
         where waiting.action_id = any(array(
@@ -49,8 +51,9 @@ begin
 end;
 $function$;
 
--- An action of an ordering key leaves the queue, ended or to be approved anew: the next one in queue order may go. One
--- that waited in the queue held nothing, and the one it waited for is still there to call the next.
+-- An action of an ordering key leaves the queue, ended or to be approved anew: the next one in
+-- queue order may go. One that waited in the queue held nothing, and the one it waited for is still
+-- there to call the next.
 create or replace function synapsor._leave_lane(open synapsor.open_external_actions)
 returns void
 language plpgsql

@@ -1,5 +1,5 @@
--- Locks the state row of an action of the session's tenants; all null when the action has ended. What is another
--- tenant's does not exist.
+-- Locks the state row of an action of the session's tenants; all null when the action has ended.
+-- What is another tenant's does not exist.
 create or replace function synapsor._lock_action(action_id text)
 returns synapsor.open_external_actions
 language plpgsql

@@ -14,7 +14,8 @@ declare
     queued_at constant timestamptz := synapsor._now();
 begin
     if open.status = 'proposed' then
-        -- Queue order is that of queueing, not of proposing; what was in the queue before keeps its place.
+        -- Queue order is that of queueing, not of proposing; what was in the queue before keeps its
+        -- place.
         open.position := nextval('synapsor.queue_positions');
     end if;
     open.status := 'queued';
@@ -33,13 +34,31 @@ begin
 end;
 $function$;
 
+-- The contract an action is pinned to, with the retry policy of an adapter step in place of its
+-- own.
 create or replace function synapsor._contract_of(open synapsor.open_external_actions)
 returns synapsor.action_contracts
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $function$
-    select contract.*
-    from synapsor.action_contracts as contract
-    where contract.contract_id = open.contract_id;
+declare
+    contract synapsor.action_contracts;
+    retry jsonb;
+begin
+    select declared.* into strict contract
+    from synapsor.action_contracts as declared
+    where declared.contract_id = open.contract_id;
+    if open.reports_to is not null then
+        select invocation.retry into strict retry
+        from synapsor.action_invocations as invocation
+        where invocation.action_id = open.action_id;
+        contract.max_attempts := coalesce((retry ->> 'max_attempts')::smallint, contract.max_attempts);
+        contract.retry_initial := coalesce((retry ->> 'initial')::interval, contract.retry_initial);
+        contract.retry_multiplier := coalesce((retry ->> 'multiplier')::double precision, contract.retry_multiplier);
+        contract.retry_max := coalesce((retry ->> 'max')::interval, contract.retry_max);
+        contract.retry_jitter := coalesce(retry ->> 'jitter' = 'full', contract.retry_jitter);
+    end if;
+    return contract;
+end;
 $function$;

@@ -1,4 +1,5 @@
--- Every transition of one action goes through these two: the row as it shall be and its event, or the event that ends it.
+-- Every transition of one action goes through these two: the row as it shall be and its event, or
+-- the event that ends it.
 create or replace function synapsor._move(
     open synapsor.open_external_actions,
     event_type text,
@@ -62,6 +63,12 @@ begin
     perform synapsor._record_event(
         open, event_type, status, note, detail, error_code, provider_request_id, confirmed
     );
+    if status in ('failed', 'cancelled', 'expired', 'rejected', 'blocked_by_policy', 'validation_failed') then
+        perform synapsor._give_back(open.action_id);
+    end if;
     perform synapsor._leave_lane(open);
+    if open.reports_to is not null then
+        perform synapsor._mark_due(open.reports_to, open.tenant_id);
+    end if;
 end;
 $function$;

@@ -40,6 +40,7 @@ $function$;
 grant execute on function synapsor.cancel_external_action to synapsor_caller, synapsor_approver;
 
 comment on function synapsor.cancel_external_action is
-    'Cancels an action that is proposed, queued, or claimed but not yet being delivered. Its proposer may, and any approver. Cancelling '
-    'again changes nothing. Errors: SY007 another principal''s, SY011 not found, SY014 delivery has begun or the action ended otherwise. '
-    'Source: design.md section 5, rule 10.';
+'Cancels an action that is proposed, queued, or claimed but not yet being delivered. Its proposer
+may, and any approver. Cancelling again changes nothing. Errors: SY007 another principal''s, SY011
+not found, SY014 delivery has begun or the action ended otherwise. Source: design.md section 5,
+rule 10.';

@@ -1,9 +1,11 @@
--- Locks are taken in one order everywhere: open_external_actions, then ordering_lanes, then rows of the same lane that
--- wait for it. A row that waits for its lane never asks for the lane itself, so the last step closes no circle.
+-- Locks are taken in one order everywhere: open_external_actions, then ordering_lanes, then rows of
+-- the same lane that wait for it. A row that waits for its lane never asks for the lane itself, so
+-- the last step closes no circle.
 
 create sequence synapsor.queue_positions;
 
-comment on sequence synapsor.queue_positions is 'Numbers actions in the order in which they were queued.';
+comment on sequence synapsor.queue_positions is
+'Numbers actions in the order in which they were queued.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.queue_positions', '');
 
@@ -30,6 +32,7 @@ create table synapsor.open_external_actions (
     first_delivery_at timestamptz,
     queue text collate "C" not null,
     ordering_key text collate "C",
+    reports_to text collate "C",
     worker_principal text collate "C",
     worker_label text,
     purpose text,
@@ -39,7 +42,10 @@ create table synapsor.open_external_actions (
     constraint status_is_open check (status in ('proposed', 'queued', 'claimed', 'unknown')),
     constraint claimed_actions_have_a_lease check (
         status <> 'claimed'
-        or (claim_token is not null and lease_expires_at is not null and worker_principal is not null and purpose is not null)
+        or (
+            claim_token is not null and lease_expires_at is not null and worker_principal is not null
+            and purpose is not null
+        )
     ),
     constraint purpose_is_known check (purpose in ('deliver', 'reconcile'))
 ) with (fillfactor = 60);
@@ -63,35 +69,44 @@ where ordering_key is not null and status in ('queued', 'claimed', 'unknown');
 alter table synapsor.open_external_actions enable row level security;
 alter table synapsor.open_external_actions force row level security;
 create policy tenants_see_their_own on synapsor.open_external_actions using (
-    tenant_id = any((select synapsor._visible_tenants())::text [])
+    tenant_id = any((select synapsor._visible_tenants())::text[])
     or (select synapsor._sees_every_tenant())
 );
 
 comment on table synapsor.open_external_actions is
-    'External actions that are not finished: one narrow row each, the only one that changes. Every transition locks it first. It is '
-    'deleted when the action ends; the event of that transition is the outcome.';
+'External actions that are not finished: one narrow row each, the only one that changes. Every
+transition locks it first. It is deleted when the action ends; the event of that transition is the
+outcome.';
 comment on column synapsor.open_external_actions.generation is
-    'How often an operator retried the failed action, plus one; above 1 it is appended to the provider''s key as #n (design.md section 5, rule 2).';
+'How often an operator retried the failed action, plus one; above 1 it is appended to the
+provider''s key as #n (design.md section 5, rule 2).';
 comment on column synapsor.open_external_actions.attempts is
-    'Claims of this generation, less those lost before delivery began.';
+'Claims of this generation, less those lost before delivery began.';
 comment on column synapsor.open_external_actions.claims_lost is
-    'Claims in a row lost before delivery began; at the contract''s poison_after the action is failed.';
+'Claims in a row lost before delivery began; at the contract''s poison_after the action is failed.';
 comment on column synapsor.open_external_actions.deliveries_lost is
-    'Deliveries that began and whose outcome nobody reported: while above 0, a failure that is not the provider''s answer proves nothing.';
+'Deliveries that began and whose outcome nobody reported: while above 0, a failure that is not the
+provider''s answer proves nothing.';
 comment on column synapsor.open_external_actions.waits_for_lane is
-    'Found behind another action of its ordering key at claim, and therefore kept out of the ready index until that one ends.';
-comment on column synapsor.open_external_actions.position is 'Order of queueing; orders a lane and breaks ties of rank.';
+'Found behind another action of its ordering key at claim, and therefore kept out of the ready
+index until that one ends.';
+comment on column synapsor.open_external_actions.position is
+'Order of queueing; orders a lane and breaks ties of rank.';
 comment on column synapsor.open_external_actions.rank is
-    'available_at less priority minutes: the order of claiming (design.md section 5, rule 5).';
+'available_at less priority minutes: the order of claiming (design.md section 5, rule 5).';
 comment on column synapsor.open_external_actions.expires_at is
-    'When a proposal expires unapproved, or a queued action undelivered.';
+'When a proposal expires unapproved, or a queued action undelivered.';
 comment on column synapsor.open_external_actions.claim_token is
-    'Of the last claim, kept after it ends: every claim gets a greater one.';
-comment on column synapsor.open_external_actions.worker_principal is 'Of the last claim, kept after it ends.';
+'Of the last claim, kept after it ends: every claim gets a greater one.';
+comment on column synapsor.open_external_actions.worker_principal is
+'Of the last claim, kept after it ends.';
+comment on column synapsor.open_external_actions.reports_to is
+'Of an adapter step: the invocation whose step it is, which run_due_steps completes when its steps
+have ended.';
 comment on column synapsor.open_external_actions.first_delivery_at is
-    'First begin_delivery of this generation: the provider''s key window runs from here.';
+'First begin_delivery of this generation: the provider''s key window runs from here.';
 comment on column synapsor.open_external_actions.request_digest is
-    'SHA-256 of the first rendered request; a retry that renders another one is refused.';
+'SHA-256 of the first rendered request; a retry that renders another one is refused.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.open_external_actions', '');
 
@@ -106,11 +121,12 @@ create table synapsor.ordering_lanes (
 alter table synapsor.ordering_lanes enable row level security;
 alter table synapsor.ordering_lanes force row level security;
 create policy tenants_see_their_own on synapsor.ordering_lanes using (
-    tenant_id = any((select synapsor._visible_tenants())::text [])
+    tenant_id = any((select synapsor._visible_tenants())::text[])
     or (select synapsor._sees_every_tenant())
 );
 
 comment on table synapsor.ordering_lanes is
-    'One row per ordering key in use, naming the one action in flight. Locked at claim and at every end of an action that does not wait.';
+'One row per ordering key in use, naming the one action in flight. Locked at claim and at every
+end of an action that does not wait.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.ordering_lanes', '');

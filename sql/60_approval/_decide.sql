@@ -1,5 +1,8 @@
--- What approving and rejecting share: who may decide, on what, and that the intent is still what it was.
-create or replace function synapsor._require_reviewer(open synapsor.open_external_actions, current synapsor.external_action)
+-- What approving and rejecting share: who may decide, on what, and that the intent is still what it
+-- was.
+create or replace function synapsor._require_reviewer(
+    open synapsor.open_external_actions, current synapsor.external_action
+)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -18,13 +21,15 @@ begin
         raise exception using
             errcode = 'SY021',
             message = format('action %s does not await approval', current.action_id),
-            detail = format('It is %s.', current.status);
+            detail = format('It is %s.', current.status),
+            hint = format('See what became of it: select synapsor.explain_action(%L).', current.action_id);
     end if;
     if open.expires_at <= synapsor._now() then
         raise exception using
             errcode = 'SY021',
             message = format('the proposal %s has expired', current.action_id),
-            detail = format('It could be decided until %s.', open.expires_at);
+            detail = format('It could be decided until %s.', open.expires_at),
+            hint = format('See what became of it: select synapsor.explain_action(%L).', current.action_id);
     end if;
     select asked.* into strict request
     from synapsor.approval_requests as asked
@@ -82,7 +87,8 @@ declare
 begin
     insert into synapsor.approvals (approval_id, action_id, tenant_id, reviewer, verdict, note, digest, decided_at)
     values (
-        synapsor._new_id('apr_'), open.action_id, open.tenant_id, reviewer, _record_verdict.verdict, _record_verdict.note,
+        synapsor._new_id('apr_'), open.action_id, open.tenant_id, reviewer, _record_verdict.verdict,
+        _record_verdict.note,
         _record_verdict.digest, synapsor._now()
     );
 exception

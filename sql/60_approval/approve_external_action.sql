@@ -13,16 +13,21 @@ declare
     open synapsor.open_external_actions;
     current synapsor.external_action := synapsor._external_action(action_id, false);
     request synapsor.approval_requests;
+    contract synapsor.action_contracts;
+    decision synapsor.policy_decision;
+    exceeded jsonb;
+    outcome text;
     given integer;
     digest bytea;
 begin
-    -- What is beyond approval is not locked: a reviewer's open transaction must not hold up its delivery.
+    -- What is beyond approval is not locked: a reviewer's open transaction must not hold up its
+    -- delivery.
     if current.status is null or current.status not in ('queued', 'claimed') then
         open := synapsor._lock_action(action_id);
         current := synapsor._external_action(action_id, false);
     end if;
     digest := synapsor._require_undrifted(action_id, expected_digest);
-    if current.status in ('queued', 'claimed', 'unknown', 'succeeded') then
+    if current.status in ('queued', 'claimed', 'unknown', 'succeeded', 'running', 'completed') then
         if synapsor._session() ->> 'actor_type' <> 'natural_person' then
             perform synapsor._require_reviewer(open, current);
         end if;
@@ -37,7 +42,9 @@ begin
     if request.separate_duties and current.principal = synapsor._session() ->> 'principal' then
         raise exception using
             errcode = 'SY023',
-            message = format('%s proposed action %s and may not approve it', quote_ident(current.principal), current.action_id),
+            message = format(
+                '%s proposed action %s and may not approve it', quote_ident(current.principal), current.action_id
+            ),
             detail = 'The contract separates the duties of proposing and approving.',
             hint = 'Another reviewer has to approve.';
     end if;
@@ -51,7 +58,32 @@ begin
     );
     if given >= request.approvals_required then
         open.last_sequence := open.last_sequence + 1;
-        perform synapsor._queue_action(open, synapsor._contract_of(open), 'Queued');
+        contract := synapsor._contract_of(open);
+        -- What the policies said of the proposal may be another thing now.
+        decision := synapsor._evaluate_policies(
+            contract, open.action_id, open.tenant_id, synapsor._intent_of(open.action_id), 'execute'
+        );
+        if coalesce(decision.result, 'pass') <> 'block' then
+            exceeded := synapsor._consume(
+                contract, open.action_id, open.tenant_id, current.principal, synapsor._intent_of(open.action_id),
+                is_approved => true
+            );
+            if exceeded is not null then
+                decision := synapsor._decide_exceeded(decision, contract, exceeded);
+            end if;
+        end if;
+        if decision.result = 'block' then
+            perform synapsor._block(open.action_id, decision);
+            perform synapsor._finish(
+                open, 'BlockedByPolicy', 'blocked_by_policy', note => decision.reason,
+                error_code => synapsor._blocked_with(decision)
+            );
+        elsif contract.kind = 'external' then
+            perform synapsor._queue_action(open, contract, 'Queued');
+        else
+            outcome := synapsor._perform(open.action_id, request.session);
+            perform synapsor._finish(open, 'Performed', outcome);
+        end if;
     end if;
     return synapsor._external_action(action_id, true);
 end;
@@ -60,8 +92,11 @@ $function$;
 grant execute on function synapsor.approve_external_action to synapsor_approver;
 
 comment on function synapsor.approve_external_action is
-    'Records the session''s approval, with its note, of exactly the intent whose digest is stored; with the last one needed the action is '
-    'queued. expected_digest: the digest the reviewer was shown, checked when given. Approving what is queued, claimed or done changes '
-    'nothing and says so in a NOTICE. Errors: SY007 not a natural person or without the role, SY011 not found, SY021 rejected, '
-    'expired, cancelled or failed, SY022 this reviewer counted already, SY023 proposer under separated duties, SY024 another digest. '
-    'Source: design.md section 5, rule 4.';
+'Records the session''s approval, with its note, of exactly the intent whose digest is stored;
+with the last one needed the action is queued. expected_digest: the digest the reviewer was shown,
+checked when given. Approving what is queued, claimed or done changes nothing and says so in a
+NOTICE. The policies are asked again: if they block now, the call returns and the row says
+blocked_by_policy. An atomic action is performed in this transaction. Errors: SY007 not a natural
+person or without the role, SY011 not found, SY021 rejected, expired, cancelled or failed, SY022
+this reviewer counted already, SY023 proposer under separated duties, SY024 another digest.
+Source: design.md section 5, rule 4.';

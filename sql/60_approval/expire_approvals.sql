@@ -13,5 +13,6 @@ $function$;
 grant execute on function synapsor.expire_approvals to synapsor_worker, synapsor_admin;
 
 comment on function synapsor.expire_approvals is
-    'Ends proposals whose time to be approved has run out, at most max_actions of the session''s tenants, and returns their number. Callable '
-    'by any scheduler whose login is bound; workers call it too.';
+'Ends proposals whose time to be approved has run out, at most max_actions of the session''s
+tenants, and returns their number. Callable by any scheduler whose login is bound; workers call it
+too.';

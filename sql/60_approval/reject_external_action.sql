@@ -35,5 +35,6 @@ $function$;
 grant execute on function synapsor.reject_external_action to synapsor_approver;
 
 comment on function synapsor.reject_external_action is
-    'Rejects a proposal, finally, with the reviewer''s note. The same reviewer rejecting again changes nothing. Errors: SY007 not a natural '
-    'person or without the role, SY011 not found, SY021 not awaiting approval. Source: design.md section 5, rule 4.';
+'Rejects a proposal, finally, with the reviewer''s note. The same reviewer rejecting again changes
+nothing. Errors: SY007 not a natural person or without the role, SY011 not found, SY021 not
+awaiting approval. Source: design.md section 5, rule 4.';

@@ -7,6 +7,7 @@ create table synapsor.approval_requests (
     reason text,
     expires_at timestamptz,
     requested_at timestamptz not null,
+    session jsonb,
     constraint quorum_is_positive check (approvals_required > 0),
     constraint expiry_follows_the_request check (expires_at > requested_at)
 );
@@ -14,15 +15,22 @@ create table synapsor.approval_requests (
 alter table synapsor.approval_requests enable row level security;
 alter table synapsor.approval_requests force row level security;
 create policy tenants_see_their_own on synapsor.approval_requests using (
-    tenant_id = any((select synapsor._visible_tenants())::text [])
+    tenant_id = any((select synapsor._visible_tenants())::text[])
     or (select synapsor._sees_every_tenant())
 );
 
 comment on table synapsor.approval_requests is
-    'What an invocation needs before it may go on: how many distinct reviewers, of which role, until when. Written with the proposal.';
-comment on column synapsor.approval_requests.role is 'The session role a reviewer must hold; null: any approver.';
-comment on column synapsor.approval_requests.separate_duties is 'Whether the proposer is barred from approving.';
+'What an invocation needs before it may go on: how many distinct reviewers, of which role, until
+when. Written with the proposal.';
+comment on column synapsor.approval_requests.role is
+'The session role a reviewer must hold; null: any approver.';
+comment on column synapsor.approval_requests.separate_duties is
+'Whether the proposer is barred from approving.';
 comment on column synapsor.approval_requests.reason is 'Why approval is asked for.';
+
+comment on column synapsor.approval_requests.session is
+'Of an action performed when approved: the session that asked for it, under which its adapter
+steps are bound.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.approval_requests', '');
 
@@ -45,14 +53,16 @@ where voided_at is null;
 alter table synapsor.approvals enable row level security;
 alter table synapsor.approvals force row level security;
 create policy tenants_see_their_own on synapsor.approvals using (
-    tenant_id = any((select synapsor._visible_tenants())::text [])
+    tenant_id = any((select synapsor._visible_tenants())::text[])
     or (select synapsor._sees_every_tenant())
 );
 
 comment on table synapsor.approvals is
-    'Reviewers'' verdicts, each bound to the digest of exactly what will be sent.';
+'Reviewers'' verdicts, each bound to the digest of exactly what will be sent.';
 comment on column synapsor.approvals.digest is
-    'SHA-256 of the intent the reviewer decided on; at claim it must equal the intent''s (design.md section 5, rule 3).';
-comment on column synapsor.approvals.voided_at is 'When the intent was found to differ from what was approved; such a verdict no longer counts.';
+'SHA-256 of the intent the reviewer decided on; at claim it must equal the intent''s (design.md
+section 5, rule 3).';
+comment on column synapsor.approvals.voided_at is
+'When the intent was found to differ from what was approved; such a verdict no longer counts.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.approvals', '');

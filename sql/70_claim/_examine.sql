@@ -1,11 +1,12 @@
--- Looks at candidates that cannot simply be leased and returns those that may be after all; the others change state here:
--- drifted from what was approved, too late to deliver, too late to repeat with the same key, or behind their lane. No
--- lane is waited for: one that is in somebody's hands is passed over until the next claim.
+-- Looks at candidates that cannot simply be leased and returns those that may be after all; the
+-- others change state here: drifted from what was approved, too late to deliver, too late to repeat
+-- with the same key, or behind their lane. No lane is waited for: one that is in somebody's hands
+-- is passed over until the next claim.
 create or replace function synapsor._examine(
-    special synapsor.open_external_actions [],
+    special synapsor.open_external_actions[],
     lease interval,
-    out claimable text [],
-    out passed_over text []
+    out claimable text[],
+    out passed_over text[]
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -22,11 +23,13 @@ begin
         elsif current_setting('transaction_isolation') = 'read committed' then
             passes := synapsor._passes_at_once(open, lease);
         else
-            -- A lane is judged by what is true now: an old snapshot misses its end, and it would never move again.
+            -- A lane is judged by what is true now: an old snapshot misses its end, and it would
+            -- never move again.
             raise exception using
                 errcode = 'feature_not_supported',
                 message = format(
-                    'an action with an ordering key is not claimed at isolation level %s', current_setting('transaction_isolation')
+                    'an action with an ordering key is not claimed at isolation level %s',
+                    current_setting('transaction_isolation')
                 ),
                 hint = 'Claim at read committed.';
         end if;
@@ -78,8 +81,8 @@ exception
 end;
 $function$;
 
--- Rule 3: what is sent must be what was recorded and what every counted approval was given for. If not, the action needs
--- its approval anew, or fails where none is asked.
+-- Rule 3: what is sent must be what was recorded and what every counted approval was given for. If
+-- not, the action needs its approval anew, or fails where none is asked.
 create or replace function synapsor._has_drifted(
     open synapsor.open_external_actions, contract synapsor.action_contracts
 )
@@ -127,8 +130,9 @@ begin
 end;
 $function$;
 
--- Rule 8: a delivery of unknown outcome is repeated only where the provider deduplicates by our key, and still will when
--- the new lease ends. Five lost in a row, or what poison_after says, are not an accident any more.
+-- Rule 8: a delivery of unknown outcome is repeated only where the provider deduplicates by our
+-- key, and still will when the new lease ends. Five lost in a row, or what poison_after says, are
+-- not an accident any more.
 create or replace function synapsor._may_repeat(
     open synapsor.open_external_actions, contract synapsor.action_contracts, lease_end timestamptz
 )
@@ -136,7 +140,8 @@ returns boolean
 language sql
 stable
 begin atomic
-    select contract.idempotent
+    select
+        contract.idempotent
         and open.deliveries_lost < contract.poison_after
         and coalesce(open.first_delivery_at + contract.key_window >= lease_end, true);
 end;
@@ -159,6 +164,8 @@ begin
     open.lease_expires_at := null;
     open.expires_at := null;
     open.error_code := error_code;
+    -- Of this, not of an earlier attempt.
+    open.error_message := detail ->> 'error_message';
     perform synapsor._move(open, event_type, detail => detail, error_code => error_code);
 end;
 $function$;

@@ -1,5 +1,6 @@
--- Whether this worker's claim on an action is the active one (design.md section 5, rule 6). `open` is the locked state
--- row, all null when the action has ended; a token left out means the worker's latest claim.
+-- Whether this worker's claim on an action is the active one (design.md section 5, rule 6). `open`
+-- is the locked state row, all null when the action has ended; a token left out means the worker's
+-- latest claim.
 create or replace function synapsor._judge_claim(
     open synapsor.open_external_actions, action_id text, token bigint
 )
@@ -33,7 +34,8 @@ begin
         verdict.detail := format('It is %s and no worker has claimed it.', coalesce(open.status, 'finished'));
         verdict.hint := 'Claim it first with synapsor.claim_external_actions.';
     elsif last_claim.worker_principal <> principal then
-        -- A claim that ended without a successor is nobody's: only a live or decided one is another worker's.
+        -- A claim that ended without a successor is nobody's: only a live or decided one is another
+        -- worker's.
         if open.status = 'queued' and exists (
             select from synapsor.external_action_events as event
             where event.action_id = _judge_claim.action_id and event.event_type = 'Claimed'
@@ -68,7 +70,10 @@ begin
         ) then
             verdict.code := 'SY031';
             verdict.message := format('the claim on action %s has expired', action_id);
-            verdict.detail := format('The lease ended at %s; the action is %s.', last_claim.lease_expires_at, coalesce(open.status, 'finished'));
+            verdict.detail := format(
+                'The lease ended at %s; the action is %s.', last_claim.lease_expires_at,
+                coalesce(open.status, 'finished')
+            );
             verdict.hint := 'Keep what the provider answered as evidence for reconciliation.';
         else
             verdict.code := 'SY030';
@@ -85,7 +90,10 @@ begin
         verdict.code := 'SY034';
         verdict.message := format('the claim token for action %s is missing', action_id);
         verdict.detail := format('It was claimed %s times%s.', claims,
-            case when (synapsor._contract_of(open)).require_claim_token then ', and its contract requires the token' else '' end);
+            case
+                when (synapsor._contract_of(open)).require_claim_token then ', and its contract requires the token'
+                else ''
+            end);
         verdict.hint := 'Pass the claim_token that the claim returned.';
     end if;
     return verdict;
@@ -98,13 +106,18 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-    if verdict.code is not null then
+    -- A detail or hint cannot be null, and an empty one would still be shown as a line.
+    if verdict.code is null then
+        return;
+    elsif verdict.detail is not null and verdict.hint is not null then
         raise exception using
-            errcode = verdict.code,
-            message = verdict.message,
-            detail = coalesce(verdict.detail, ''),
-            hint = coalesce(verdict.hint, '');
+            errcode = verdict.code, message = verdict.message, detail = verdict.detail, hint = verdict.hint;
+    elsif verdict.detail is not null then
+        raise exception using errcode = verdict.code, message = verdict.message, detail = verdict.detail;
+    elsif verdict.hint is not null then
+        raise exception using errcode = verdict.code, message = verdict.message, hint = verdict.hint;
     end if;
+    raise exception using errcode = verdict.code, message = verdict.message;
 end;
 $function$;
 

@@ -1,6 +1,6 @@
 -- Leases locked actions: state, event and the rows a worker gets, in one statement.
 create or replace function synapsor._lease(
-    action_ids text [],
+    action_ids text[],
     principal text,
     worker_label text,
     lease interval,

@@ -1,6 +1,10 @@
--- A lease ends without an outcome (design.md section 5, rule 8).
+-- A lease ends without an outcome (design.md section 5, rule 8). Whoever gives it back may say why.
 create or replace function synapsor._lose_claim(
-    open synapsor.open_external_actions, event_type text, delay interval
+    open synapsor.open_external_actions,
+    event_type text,
+    delay interval,
+    error_code text default null,
+    error_message text default null
 )
 returns void
 language plpgsql
@@ -10,18 +14,20 @@ declare
     lost_at constant timestamptz := synapsor._now();
     contract constant synapsor.action_contracts := synapsor._contract_of(open);
     begun boolean := open.delivery_started_at is not null;
+    park_as constant text := coalesce(error_code, 'lease_lost');
+    why constant jsonb := nullif(jsonb_strip_nulls(jsonb_build_object('error_message', error_message)), '{}');
 begin
     if delay > interval '7 days' then
         delay := interval '7 days';
     end if;
     if open.purpose = 'reconcile' then
-        perform synapsor._park(open, contract, event_type, 'lease_lost');
+        perform synapsor._park(open, contract, event_type, park_as, why);
         return;
     end if;
     if begun then
         open.deliveries_lost := open.deliveries_lost + 1;
         if not synapsor._may_repeat(open, contract, lost_at + coalesce(delay, interval '0') + contract.lease) then
-            perform synapsor._park(open, contract, event_type, 'lease_lost');
+            perform synapsor._park(open, contract, event_type, park_as, why);
             return;
         end if;
     else
@@ -44,7 +50,11 @@ begin
     open.status := 'queued';
     open.available_at := lost_at + greatest(coalesce(delay, interval '0'), interval '0');
     open.rank := open.available_at - make_interval(mins => contract.priority);
-    perform synapsor._move(open, event_type);
+    if error_code is not null or error_message is not null then
+        open.error_code := error_code;
+        open.error_message := error_message;
+    end if;
+    perform synapsor._move(open, event_type, detail => why, error_code => error_code);
     -- After the event, which still tells whose delivery it was.
     update synapsor.open_external_actions as stored
     set lease_expires_at = null, delivery_started_at = null

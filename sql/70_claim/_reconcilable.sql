@@ -1,6 +1,6 @@
 -- Locks unknown actions whose provider can be asked what became of them.
 create or replace function synapsor._reconcilable(queue text, max_actions integer, suspended synapsor.suspended)
-returns text []
+returns text[]
 language sql
 set search_path = pg_catalog, pg_temp
 as $function$

@@ -1,5 +1,5 @@
--- Only a queue whose workers sleep is notified: a NOTIFY in every transaction takes a global lock at commit. A wake-up
--- that is missed costs one poll interval.
+-- Only a queue whose workers sleep is notified: a NOTIFY in every transaction takes a global lock
+-- at commit. A wake-up that is missed costs one poll interval.
 create or replace function synapsor._wake_workers(queue text)
 returns void
 language plpgsql

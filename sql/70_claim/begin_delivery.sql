@@ -57,6 +57,8 @@ $function$;
 grant execute on function synapsor.begin_delivery to synapsor_worker;
 
 comment on function synapsor.begin_delivery is
-    'Says that the first byte is about to be sent: from now on the action is never repeated blindly. request_digest: SHA-256 of the rendered '
-    'request (64 lower-case hex digits), kept; a retry that renders another one is refused. Beginning again changes nothing. Errors: SY003, '
-    'SY011, SY014 claimed to reconcile, SY024 another request, SY030 to SY034 as for confirming. Source: design.md section 5, rule 8.';
+'Says that the first byte is about to be sent: from now on the action is never repeated blindly.
+request_digest: SHA-256 of the rendered request (64 lower-case hex digits), kept; a retry that
+renders another one is refused. Beginning again changes nothing. Errors: SY003, SY011, SY014
+claimed to reconcile, SY024 another request, SY030 to SY034 as for confirming. Source: design.md
+section 5, rule 8.';

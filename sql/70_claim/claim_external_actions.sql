@@ -11,14 +11,14 @@ returns setof synapsor.claim
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- Planning this anew costs more than running it, and a plan that lives as long as the connection must walk the ready
--- index in its order, however large the backlog was when it was made.
+-- Planning this anew costs more than running it, and a plan that lives as long as the connection
+-- must walk the ready index in its order, however large the backlog was when it was made.
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $function$
 declare
-    claimed_at constant timestamptz := synapsor._now();
+    claimed_at timestamptz := synapsor._now();
     principal constant text := synapsor._session() ->> 'principal';
     sees_every constant boolean := synapsor._sees_every_tenant();
     tenants constant text[] := synapsor._visible_tenants();
@@ -36,7 +36,8 @@ begin
     then
         raise exception using
             errcode = 'SY003',
-            message = 'a claim names a queue, 1 to 1000 actions, a lease of 1 second to 1 day, and the purpose deliver or reconcile',
+            message = 'a claim names a queue, 1 to 1000 actions, a lease of 1 second to 1 day, '
+                'and the purpose deliver or reconcile',
             detail = format(
                 'Given: queue %s, max_actions %s, lease %s, purpose %s.', quote_nullable(queue), max_actions,
                 coalesce(lease::text, 'of the contract'), quote_nullable(purpose)
@@ -46,15 +47,29 @@ begin
         -- A claim lost in a crash would let the same token be issued twice.
         perform set_config('synchronous_commit', 'on', true);
     end if;
+    if not sees_every and tenants = '{}' then
+        perform synapsor._warn_without_tenant();
+    end if;
     suspended := synapsor._suspended_on(queue);
     if suspended.everything then
         return;
     end if;
 
+    -- Whoever asks for work takes back what was lost, so that a take-over waits for no
+    -- housekeeping.
+    if exists (
+        select from synapsor.open_external_actions as lost
+        where lost.status = 'claimed' and lost.lease_expires_at <= claimed_at
+    ) then
+        perform synapsor.expire_claims(100);
+        claimed_at := synapsor._now();
+    end if;
+
     if purpose = 'reconcile' then
         claimable := synapsor._reconcilable(queue, max_actions, suspended);
     else
-        -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds are bounded.
+        -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds
+        -- are bounded.
         for round in 1..20 loop
             select
                 array_agg(ready.action_id order by ready.rank, ready.position) filter (where not ready.is_special),
@@ -126,8 +141,11 @@ $function$;
 grant execute on function synapsor.claim_external_actions to synapsor_worker;
 
 comment on function synapsor.claim_external_actions is
-    'Claims up to max_actions (1 to 1000) due actions of a queue for the session''s principal, by rank, and returns what a worker needs to '
-    'perform them; never two workers the same one. lease: 1 second to 1 day, null takes each contract''s. With begin the claim counts as '
-    'begin_delivery; a worker that calls begin_delivery just before the first byte passes false. Purpose `reconcile` claims unknown '
-    'actions whose contract names a reconcile operation. Every claim raises claim_token; claims commit synchronously. No rows: nothing is '
-    'due, or it is suspended. Errors: SY003. Source: design.md section 5, rules 5 and 8.';
+'Claims up to max_actions (1 to 1000) due actions of a queue for the session''s principal, by
+rank, and returns what a worker needs to perform them; never two workers the same one. lease: 1
+second to 1 day, null takes each contract''s. With begin the claim counts as begin_delivery; a
+worker that calls begin_delivery just before the first byte passes false. Purpose `reconcile`
+claims unknown actions whose contract names a reconcile operation. Every claim raises claim_token;
+claims commit synchronously. No rows: nothing is due, or it is suspended, or (with a warning) the
+session serves no tenant. Errors: SY003. Source:
+design.md section 5, rules 5 and 8.';

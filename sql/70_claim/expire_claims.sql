@@ -31,5 +31,6 @@ $function$;
 grant execute on function synapsor.expire_claims to synapsor_worker, synapsor_admin;
 
 comment on function synapsor.expire_claims is
-    'Takes back claims whose lease has run out, and ends queued actions that were not delivered within their contract''s deliver_within: at '
-    'most max_actions of the session''s tenants; returns their number. Callable by any scheduler whose login is bound; workers call it too.';
+'Takes back claims whose lease has run out, and ends queued actions that were not delivered within
+their contract''s deliver_within: at most max_actions of the session''s tenants; returns their
+number. Callable by any scheduler whose login is bound; workers call it too.';

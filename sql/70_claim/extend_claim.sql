@@ -31,5 +31,5 @@ $function$;
 grant execute on function synapsor.extend_claim to synapsor_worker;
 
 comment on function synapsor.extend_claim is
-    'The heartbeat of a delivery: the lease ends no earlier than now plus lease (1 second to 1 day; null takes the contract''s). Not a '
-    'transition, so no event. Errors: SY003, SY011, SY030 to SY034.';
+'The heartbeat of a delivery: the lease ends no earlier than now plus lease (1 second to 1 day;
+null takes the contract''s). Not a transition, so no event. Errors: SY003, SY011, SY030 to SY034.';

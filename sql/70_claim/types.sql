@@ -23,8 +23,8 @@ create type synapsor.claim as (
 );
 
 comment on type synapsor.claim is
-    'A worker''s fenced lease on an external action, with everything needed to perform it: arguments are ARG and HIDDEN values together, '
-    'delivery_started_at is that of an earlier attempt.';
+'A worker''s fenced lease on an external action, with everything needed to perform it: arguments
+are ARG and HIDDEN values together, delivery_started_at is that of an earlier attempt.';
 
 create type synapsor.suspended as (
     everything boolean,
@@ -34,7 +34,8 @@ create type synapsor.suspended as (
     rank_ahead interval
 );
 
-comment on type synapsor.suspended is 'What a claim on one queue has to leave out; null where nothing of that kind is suspended.';
+comment on type synapsor.suspended is
+'What a claim on one queue has to leave out; null where nothing of that kind is suspended.';
 
 create type synapsor.verdict as (
     code text,
@@ -45,7 +46,8 @@ create type synapsor.verdict as (
 );
 
 comment on type synapsor.verdict is
-    'How a worker''s call on a claim is judged: all null when it is in order; repeated when this claim said the same before.';
+'How a worker''s call on a claim is judged: all null when it is in order; repeated when this claim
+said the same before.';
 
 create type synapsor.worker as (
     worker_principal text,
@@ -55,4 +57,5 @@ create type synapsor.worker as (
     held integer
 );
 
-comment on type synapsor.worker is 'A worker as worker_heartbeat returns it and synapsor_workers shows it.';
+comment on type synapsor.worker is
+'A worker as worker_heartbeat returns it and synapsor_workers shows it.';

@@ -1,5 +1,5 @@
 -- security definer: nobody but the owner writes the list of workers.
-create or replace function synapsor.worker_heartbeat(worker_label text, queues text [])
+create or replace function synapsor.worker_heartbeat(worker_label text, queues text[])
 returns synapsor.worker
 language plpgsql
 security definer
@@ -9,6 +9,7 @@ declare
     principal constant text := synapsor._session() ->> 'principal';
     seen synapsor.worker;
 begin
+    perform synapsor._warn_without_tenant();
     insert into synapsor.workers as known (worker_principal, worker_label, queues, last_seen_at)
     values (
         principal,
@@ -29,5 +30,5 @@ $function$;
 grant execute on function synapsor.worker_heartbeat to synapsor_worker;
 
 comment on function synapsor.worker_heartbeat is
-    'Reports a worker alive: its label (at most 255 characters; tells daemons of one principal apart) and the queues it serves. Returns its '
-    'row of synapsor_workers.';
+'Reports a worker alive: its label (at most 255 characters; tells daemons of one principal apart)
+and the queues it serves. Returns its row of synapsor_workers. Warns a session that serves no tenant.';

@@ -1,5 +1,5 @@
--- Judges one confirmation and, when it is in order, carries it out. `changed` tells the two kinds of acceptance apart;
--- the verdict tells a refusal.
+-- Judges one confirmation and, when it is in order, carries it out. `changed` tells the two kinds
+-- of acceptance apart; the verdict tells a refusal.
 create or replace function synapsor._confirm(
     open synapsor.open_external_actions,
     action_id text,
@@ -72,7 +72,8 @@ begin
             open, 'Failed', 'failed', null, detail, error_code, provider_request_id, confirmed => status
         );
     else
-        -- Also a failure that is not the provider's final word, after a delivery whose outcome nobody reported.
+        -- Also a failure that is not the provider's final word, after a delivery whose outcome
+        -- nobody reported.
         open.status := 'unknown';
         open.available_at := synapsor._now() + coalesce(contract.reconcile_after, interval '0');
         open.expires_at := null;
@@ -90,7 +91,8 @@ begin
 end;
 $function$;
 
--- A worker that did not hear the answer says the same again: that is an answer. Something else than before is a conflict.
+-- A worker that did not hear the answer says the same again: that is an answer. Something else than
+-- before is a conflict.
 create or replace function synapsor._judge_repeat(
     refusal synapsor.verdict,
     action_id text,

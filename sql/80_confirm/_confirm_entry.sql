@@ -64,7 +64,8 @@ as $function$
     limit 1;
 $function$;
 
--- What a worker reports too late changes nothing and is never thrown away: it may be the only trace of an effect.
+-- What a worker reports too late changes nothing and is never thrown away: it may be the only trace
+-- of an effect.
 create or replace function synapsor._keep_late_confirmation(
     open synapsor.open_external_actions, action_id text, entry jsonb, refused_with text
 )

@@ -31,9 +31,11 @@ $function$;
 grant execute on function synapsor.confirm_external_action to synapsor_worker;
 
 comment on function synapsor.confirm_external_action is
-    'Records the outcome of the session''s active claim: succeeded, failed (known not done; queued again while retries are left) or unknown. '
-    'claim_token may be left out on an action''s first claim unless the contract requires it. response: kept up to 64 KiB; retry_after: '
-    'wins over the back-off, at most 7 days; retryable false: failed at once. An equal repeat changes nothing. After a delivery '
-    'whose outcome was lost, running out of retries ends in unknown unless retryable is false, because only the provider''s own word tells '
-    'that nothing was done. Errors: SY003, SY011, SY030 not claimed, SY031 expired, SY032 another worker''s, SY033 confirmed otherwise, '
-    'SY034 stale or missing token. Source: design.md section 5, rules 6 and 9.';
+'Records the outcome of the session''s active claim: succeeded, failed (known not done; queued
+again while retries are left) or unknown. claim_token may be left out on an action''s first claim
+unless the contract requires it. response: kept up to 64 KiB; retry_after: wins over the back-off,
+at most 7 days; retryable false: failed at once. An equal repeat changes nothing. After a delivery
+whose outcome was lost, running out of retries ends in unknown unless retryable is false, because
+only the provider''s own word tells that nothing was done. Errors: SY003, SY011, SY030 not
+claimed, SY031 expired, SY032 another worker''s, SY033 confirmed otherwise, SY034 stale or missing
+token. Source: design.md section 5, rules 6 and 9.';

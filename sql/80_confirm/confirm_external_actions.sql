@@ -4,8 +4,8 @@ returns setof synapsor.confirmation
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- Plans live as long as the connection: one made while the tables were small must not read a backlog. Each confirmation
--- is found by its id.
+-- Plans live as long as the connection: one made while the tables were small must not read a
+-- backlog. Each confirmation is found by its id.
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_hashjoin = off
@@ -31,7 +31,9 @@ begin
     from (
         select open.action_id, open.ordering_key
         from synapsor.open_external_actions as open
-        where open.action_id = any(array(select said.value ->> 'action_id' from jsonb_array_elements(confirmations) as said))
+        where open.action_id = any(array(
+                select said.value ->> 'action_id' from jsonb_array_elements(confirmations) as said
+            ))
             and (sees_every or open.tenant_id = any(tenants))
         order by open.action_id
         for update
@@ -65,11 +67,13 @@ begin
                 said.is_first and said.entry ->> 'status' = 'succeeded' and open.status = 'claimed'
                 and open.purpose = 'deliver' and open.worker_principal = principal
                 and open.claim_token = said.claim_token and open.lease_expires_at > confirmed_at
-                and open.ordering_key is null and (sees_every or open.tenant_id = any(tenants)),
+                and open.ordering_key is null and open.reports_to is null
+                and (sees_every or open.tenant_id = any(tenants)),
                 false
             ) as is_sound
         from said
-        -- offset 0: by its id, whatever the planner thinks of the index of leases, which it would read for each.
+        -- offset 0: by its id, whatever the planner thinks of the index of leases, which it would
+        -- read for each.
         left join lateral (
             select held.*
             from synapsor.open_external_actions as held
@@ -123,7 +127,9 @@ $function$;
 grant execute on function synapsor.confirm_external_actions to synapsor_worker;
 
 comment on function synapsor.confirm_external_actions is
-    'confirm_external_action for an array of objects with the same keys (action_id, status, response, provider_request_id, error_code, '
-    'error_message, retry_after, retryable, claim_token), at most 10000. Each is judged on its own and none raises: accepted tells, and '
-    'error_code and error_message say why not. A refused one changes nothing, but where its worker had a claim on the action it is kept '
-    'as an event `LateConfirmation` with all it brought, as evidence for reconciliation. Source: design.md section 5, rule 6.';
+'confirm_external_action for an array of objects with the same keys (action_id, status, response,
+provider_request_id, error_code, error_message, retry_after, retryable, claim_token), at most
+10000. Each is judged on its own and none raises: accepted tells, and error_code and error_message
+say why not. A refused one changes nothing, but where its worker had a claim on the action it is
+kept as an event `LateConfirmation` with all it brought, as evidence for reconciliation. Source:
+design.md section 5, rule 6.';

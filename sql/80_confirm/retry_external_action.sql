@@ -11,6 +11,7 @@ declare
     invocation synapsor.action_invocations;
     contract synapsor.action_contracts;
     history record;
+    exceeded jsonb;
     generation smallint;
 begin
     if synapsor._session() ->> 'actor_type' <> 'natural_person' then
@@ -26,7 +27,10 @@ begin
     for no key update;
     open := synapsor._lock_action(action_id);
     current := synapsor._external_action(action_id, false);
-    select coalesce(max((event.detail ->> 'generation')::integer) filter (where event.event_type = 'Retried'), 1) as generation,
+    select
+        coalesce(
+            max((event.detail ->> 'generation')::integer) filter (where event.event_type = 'Retried'), 1
+        ) as generation,
         max(event.sequence) as last_sequence,
         max(event.claim_token) filter (where event.event_type = 'Claimed') as last_token
     into history
@@ -47,6 +51,20 @@ begin
     select declared.* into strict contract
     from synapsor.action_contracts as declared
     where declared.action = invocation.action and declared.version = invocation.version;
+    exceeded := synapsor._consume(
+        contract, invocation.action_id, invocation.tenant_id, invocation.actor, invocation.intent::jsonb,
+        is_approved => true
+    );
+    if exceeded is not null then
+        raise exception using
+            errcode = 'SY051',
+            message = format(
+                'the limit of %s %s per %s is exceeded', exceeded ->> 'max',
+                coalesce(exceeded ->> 'sum', 'invocations'), exceeded ->> 'per'
+            ),
+            detail = format('Action %s gave its share back when it failed.', invocation.action_id),
+            hint = 'Retry it in the next period.';
+    end if;
     -- Somebody may have chosen such a key himself: two actions must not meet at the provider.
     generation := history.generation + 1;
     while exists (
@@ -58,12 +76,12 @@ begin
     end loop;
     insert into synapsor.open_external_actions (
         action_id, tenant_id, contract_id, generation, last_sequence, status, position, rank, available_at, queue,
-        ordering_key, claim_token
+        ordering_key, reports_to, claim_token
     )
     values (
         invocation.action_id, invocation.tenant_id, contract.contract_id, generation, history.last_sequence,
         'queued', nextval('synapsor.queue_positions'), synapsor._now(), synapsor._now(), invocation.queue,
-        invocation.ordering_key, history.last_token
+        invocation.ordering_key, invocation.parent_action_id, history.last_token
     )
     returning * into open;
     perform synapsor._queue_action(open, contract, 'Retried', note, jsonb_build_object('generation', generation));
@@ -74,6 +92,7 @@ $function$;
 grant execute on function synapsor.retry_external_action to synapsor_approver, synapsor_admin;
 
 comment on function synapsor.retry_external_action is
-    'Queues a failed action again, for a natural person who takes it on himself. The provider is given the idempotency key with the '
-    'generation appended (#2, #3, …), because providers replay stored failures. Retrying what is queued again already changes nothing. '
-    'Errors: SY007, SY011, SY014 not failed. Source: design.md section 5, rules 2 and 9.';
+'Queues a failed action again, for a natural person who takes it on himself. The provider is given
+the idempotency key with the generation appended (#2, #3, …), because providers replay stored
+failures. Retrying what is queued again already changes nothing. Errors: SY007, SY011, SY014 not
+failed, SY051 a limit is exceeded. Source: design.md section 5, rules 2 and 9.';

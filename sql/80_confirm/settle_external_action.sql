@@ -33,7 +33,8 @@ begin
         and open.worker_principal = synapsor._session() ->> 'principal'
     then
         perform synapsor._raise(synapsor._judge_claim(
-            -- Left out on the first reconciliation only: of two daemons of one principal the later claim decides.
+            -- Left out on the first reconciliation only: of two daemons of one principal the later
+            -- claim decides.
             open, action_id, coalesce(claim_token, case when open.reconciliations = 1 then open.claim_token end)
         ));
     elsif open.status is distinct from 'unknown' and settled.event_type = 'Settled'
@@ -43,18 +44,24 @@ begin
     elsif not synapsor._caller_has('synapsor_approver') and not synapsor._caller_has('synapsor_admin') then
         raise exception using
             errcode = 'SY007',
-            message = format('%s has not claimed action %s to reconcile it', quote_ident(synapsor._session() ->> 'principal'), current.action_id),
+            message = format(
+                '%s has not claimed action %s to reconcile it',
+                quote_ident(synapsor._session() ->> 'principal'), current.action_id
+            ),
             hint = 'Claim it with purpose reconcile, or ask an approver.';
     elsif synapsor._session() ->> 'actor_type' <> 'natural_person' then
         raise exception using
             errcode = 'SY007',
             message = format('actor type %s decides nothing', synapsor._session() ->> 'actor_type'),
             detail = 'Approving, rejecting and settling are for natural persons.';
-    elsif open.status is distinct from 'unknown' and not coalesce(open.status = 'queued' and open.deliveries_lost > 0, false) then
+    elsif open.status is distinct from 'unknown'
+        and not coalesce(open.status = 'queued' and open.deliveries_lost > 0, false)
+    then
         raise exception using
             errcode = 'SY014',
             message = format('action %s is %s, not unknown', current.action_id, current.status),
-            hint = 'Only an unknown outcome is settled; a failed action is retried with synapsor.retry_external_action.';
+            hint = 'Only an unknown outcome is settled; '
+                'a failed action is retried with synapsor.retry_external_action.';
     end if;
 
     detail := jsonb_build_object('evidence', synapsor._bounded(coalesce(evidence, '{}')));
@@ -79,8 +86,10 @@ $function$;
 grant execute on function synapsor.settle_external_action to synapsor_approver, synapsor_worker, synapsor_admin;
 
 comment on function synapsor.settle_external_action is
-    'Ends the uncertainty of an unknown action, or of one queued again after a lost delivery: succeeded, failed, or queued (known not done, to be done). An approver or administrator who is '
-    'a natural person may, and the worker that claimed it with purpose reconcile, which passes its claim_token (it may leave it out on the first '
-    'reconciliation). evidence: what was found, kept up to 64 KiB; its '
-    'provider_request_id, if any, is shown with the action. The same again changes nothing. Errors: SY003, SY007, SY011, SY014 not '
-    'unknown, SY031 the reconciliation''s claim has expired, SY034 stale or missing token. Source: design.md sections 4 and 5.';
+'Ends the uncertainty of an unknown action, or of one queued again after a lost delivery:
+succeeded, failed, or queued (known not done, to be done). An approver or administrator who is a
+natural person may, and the worker that claimed it with purpose reconcile, which passes its
+claim_token (it may leave it out on the first reconciliation). evidence: what was found, kept up
+to 64 KiB; its provider_request_id, if any, is shown with the action. The same again changes
+nothing. Errors: SY003, SY007, SY011, SY014 not unknown, SY031 the reconciliation''s claim has
+expired, SY034 stale or missing token. Source: design.md sections 4 and 5.';

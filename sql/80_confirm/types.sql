@@ -8,4 +8,5 @@ create type synapsor.confirmation as (
 );
 
 comment on type synapsor.confirmation is
-    'How one element of confirm_external_actions was judged: accepted, whether it changed anything, and the action''s status afterwards.';
+'How one element of confirm_external_actions was judged: accepted, whether it changed anything,
+and the action''s status afterwards.';

@@ -23,9 +23,10 @@ $function$;
 grant execute on function synapsor.purge to synapsor_admin;
 
 comment on function synapsor.purge is
-    'Removes invocations finished before a moment, with their events and approvals, at most max_actions of them, oldest ids first, and '
-    'returns their number. What remains is a tombstone of each idempotency key, so that a repeated proposal is not performed again, and '
-    'one `Purged` event per tenant with the count. With a session, its tenants; without one, every tenant. Errors: SY003.';
+'Removes invocations finished before a moment, with their events, approvals and evidence, at most
+max_actions of them, oldest ids first, and returns their number. What remains is a tombstone of
+each idempotency key, so that a repeated proposal is not performed again, and one `Purged` event
+per tenant with the count. With a session, its tenants; without one, every tenant. Errors: SY003.';
 
 create or replace function synapsor._purge(before timestamptz, max_actions integer)
 returns integer
@@ -38,21 +39,46 @@ declare
     purged text[];
 begin
     with finished as (
-        select invocation.action_id,
-            coalesce(outcome.status, invocation.status) as status
+        select invocation.action_id, ending.status
         from synapsor.action_invocations as invocation
         left join lateral (
-            select event.status, event.occurred_at
+            select event.event_type, event.status, event.occurred_at
             from synapsor.external_action_events as event
             where event.action_id = invocation.action_id
             order by event.sequence desc
             limit 1
         ) as outcome on true
+        -- An action performed on approval may have steps still under way: its own row tells its end.
+        cross join lateral (
+            select
+                case
+                    when outcome.event_type is distinct from 'Performed' then outcome.status
+                end as delivered,
+                case
+                    when outcome.event_type is distinct from 'Performed' then outcome.occurred_at
+                end as delivered_at
+        ) as delivery
+        cross join lateral (
+            select
+                coalesce(delivery.delivered, invocation.status) as status,
+                coalesce(delivery.delivered_at, invocation.completed_at) as ended_at
+        ) as ending
         where invocation.purged_as is null and invocation.created_at < before
             and (sees_every or invocation.tenant_id = any(tenants))
-            and coalesce(outcome.occurred_at, invocation.completed_at) < before
+            and ending.ended_at < before
             and not exists (
                 select from synapsor.open_external_actions as open where open.action_id = invocation.action_id
+            )
+            and not exists (
+                select from synapsor.open_external_actions as step where step.reports_to = invocation.action_id
+            )
+            -- Steps go after their parent: it ends by what all of them came to, retried ones included.
+            and not exists (
+                select from synapsor.action_invocations as parent
+                where parent.action_id = invocation.parent_action_id and parent.purged_as is null
+            )
+            and not exists (
+                select from synapsor.due_invocations as mark where mark.action_id = invocation.action_id
             )
         order by invocation.action_id
         limit max_actions
@@ -64,21 +90,8 @@ begin
         set purged_as = finished.status, intent = null, digest = null, parameters = null, violations = null,
             result = null, error_message = null, ordering_key = null, traceparent = null
         from finished
-        where invocation.action_id = finished.action_id and invocation.holds_key
+        where invocation.action_id = finished.action_id
         returning invocation.action_id, invocation.tenant_id
-    ),
-
-    removed as (
-        delete from synapsor.action_invocations as invocation
-        using finished
-        where invocation.action_id = finished.action_id and not invocation.holds_key
-        returning invocation.action_id, invocation.tenant_id
-    ),
-
-    gone as (
-        select * from emptied
-        union all
-        select * from removed
     ),
 
     counted as (
@@ -86,19 +99,25 @@ begin
             action_id, sequence, event_id, tenant_id, event_type, status, actor, occurred_at, note, detail
         )
         select
-            synapsor._new_id('act_'), 1, synapsor._new_id('evt_'), gone.tenant_id, 'Purged', 'purged',
+            synapsor._new_id('act_'), 1, synapsor._new_id('evt_'), emptied.tenant_id, 'Purged', 'purged',
             synapsor._session() ->> 'principal', synapsor._now(),
             format('%s invocations finished before %s', count(*), before),
             jsonb_build_object('purged', count(*), 'before', before)
-        from gone
-        group by gone.tenant_id
+        from emptied
+        group by emptied.tenant_id
     )
 
-    select array_agg(gone.action_id) into purged from gone;
+    select array_agg(emptied.action_id) into purged from emptied;
     delete from synapsor.external_action_events as event where event.action_id = any(purged);
     delete from synapsor.approvals as approval where approval.action_id = any(purged);
     delete from synapsor.approval_requests as request where request.action_id = any(purged);
+    delete from synapsor.budget_shares as share where share.action_id = any(purged);
+    delete from synapsor.domain_events as event where event.action_id = any(purged);
+    delete from synapsor.policy_evaluations as evaluation where evaluation.action_id = any(purged);
     delete from synapsor.run_steps as step where step.action_id = any(purged);
+    -- What holds no key leaves no tombstone; last, because events may be deleted only of purged actions.
+    delete from synapsor.action_invocations as invocation
+    where invocation.action_id = any(purged) and not invocation.holds_key;
     return coalesce(cardinality(purged), 0);
 end;
 $function$;

@@ -14,9 +14,10 @@ $function$;
 grant execute on function synapsor.quarantine_after_restore to synapsor_admin;
 
 comment on function synapsor.quarantine_after_restore is
-    'After a restore or a failover with loss: what this database believes not done may have been done. Halts all delivery (suspend all) and '
-    'turns every unfinished action of every tenant that had ever been queued into `unknown`, for reconciliation. Returns their number. '
-    'Lift the halt with synapsor.resume(''all'', ''''). Source: design.md section 4.';
+'After a restore or a failover with loss: what this database believes not done may have been done.
+Halts all delivery (suspend all) and turns every unfinished action of every tenant that had ever
+been queued into `unknown`, for reconciliation. Returns their number. Lift the halt with
+synapsor.resume(''all'', ''''). Source: design.md section 4.';
 
 create or replace function synapsor._quarantine(reason text)
 returns integer

@@ -7,6 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     suspended synapsor.suspension;
+    is_known boolean;
 begin
     if kind is null or not kind = any(array['queue', 'provider', 'action', 'tenant', 'principal', 'all']) then
         raise exception using
@@ -34,6 +35,25 @@ begin
             detail = 'An approver suspends the tenants of his session.',
             hint = 'Ask an administrator.';
     end if;
+    -- Whoever stops an emergency must not mistype in silence; of a contract to come it is still right.
+    is_known := case kind
+        when 'queue' then exists (
+            select from synapsor.action_contracts as contract where contract.queue = suspend.name
+        )
+        when 'provider' then exists (
+            select from synapsor.action_contracts as contract where contract.provider = suspend.name
+        )
+        when 'action' then exists (
+            select from synapsor.action_contracts as contract where contract.action = suspend.name
+        )
+        else true
+    end;
+    if not is_known then
+        raise notice using
+            message = format('no contract uses %s %s', kind, quote_ident(name)),
+            detail = 'The suspension is recorded and stops nothing yet.',
+            hint = 'synapsor.synapsor_action_contracts lists what contracts use.';
+    end if;
     insert into synapsor.suspensions as stop (kind, name, reason, suspended_by, suspended_at)
     values (
         suspend.kind,
@@ -52,6 +72,8 @@ $function$;
 grant execute on function synapsor.suspend to synapsor_approver, synapsor_admin;
 
 comment on function synapsor.suspend is
-    'The kill switch. kind: queue, provider, action, tenant, principal or all (whose name does not matter). Nothing suspended is claimed, a '
-    'suspended tenant''s or principal''s proposals are refused with SY007, claims in flight may still be confirmed. Suspending again '
-    'replaces the reason. Errors: SY003. Source: design.md section 4.';
+'The kill switch. kind: queue, provider, action, tenant, principal or all (whose name does not
+matter). Nothing suspended is claimed, a suspended tenant''s or principal''s proposals are refused
+with SY007, claims in flight may still be confirmed. Suspending again replaces the reason. A notice tells when no
+contract uses that queue, provider or action. Errors:
+SY003. Source: design.md section 4.';

@@ -9,6 +9,7 @@ create table synapsor.suspensions (
 );
 
 comment on table synapsor.suspensions is
-    'What is suspended: nothing of it is claimed, and a suspended tenant or principal proposes nothing (design.md section 4).';
+'What is suspended: nothing of it is claimed, and a suspended tenant or principal proposes nothing
+(design.md section 4).';
 
 select pg_catalog.pg_extension_config_dump('synapsor.suspensions', '');

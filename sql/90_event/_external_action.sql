@@ -1,4 +1,28 @@
--- The row a verb returns: what its caller may see of the action in the view.
+-- The rows verbs return: what their caller may see of the actions, in the order asked for.
+create or replace function synapsor._shown_actions(action_ids text[])
+returns setof synapsor.external_action
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return query
+    select
+        action.action_id, action.tenant_id, action.action, action.version, action.provider,
+        action.account, action.operation, action.queue, action.status, action.arguments,
+        action.hidden, action.idempotency_key, action.payload_digest, action.digest,
+        action.principal, action.approvals_required, action.approvals_given,
+        action.approval_expires_at, action.scheduled_at, action.priority, action.ordering_key,
+        action.attempts, action.max_attempts, action.available_at, action.worker_principal,
+        action.worker_label, action.claim_token, action.lease_expires_at,
+        action.delivery_started_at, action.provider_request_id, action.response, action.error_code,
+        action.error_message, action.run_id, action.step_key, action.correlation_id,
+        action.created_at, action.queued_at, action.finished_at, action.changed
+    from synapsor._actions as action
+    where action.action_id = any(action_ids)
+    order by array_position(action_ids, action.action_id);
+end;
+$function$;
+
 create or replace function synapsor._external_action(action_id text, changed boolean)
 returns synapsor.external_action
 language plpgsql
@@ -7,9 +31,8 @@ as $function$
 declare
     shown synapsor.external_action;
 begin
-    select external.* into shown
-    from synapsor.synapsor_external_actions as external
-    where external.action_id = _external_action.action_id;
+    select action.* into shown
+    from synapsor._shown_actions(array[action_id]) as action;
     shown.changed := changed;
     return shown;
 end;
@@ -36,15 +59,19 @@ begin
         shown.tenant_id := tombstone.tenant_id;
         shown.action := tombstone.action;
         shown.version := tombstone.version;
-        shown.kind := 'external';
         shown.actor := tombstone.actor;
         shown.actor_type := tombstone.actor_type;
-        shown.status := case tombstone.purged_as
-            when 'succeeded' then 'completed'
-            when 'failed' then 'failed'
-            else 'cancelled'
+        select contract.kind into strict shown.kind
+        from synapsor.action_contracts as contract
+        where contract.action = tombstone.action and contract.version = tombstone.version;
+        if shown.kind = 'external' then
+            shown.delivery_status := tombstone.purged_as;
+        end if;
+        shown.status := case
+            when tombstone.purged_as = 'succeeded' then 'completed'
+            when tombstone.purged_as in ('rejected', 'expired', 'cancelled') then 'cancelled'
+            else tombstone.purged_as
         end;
-        shown.delivery_status := tombstone.purged_as;
         shown.payload_digest := encode(tombstone.payload_digest, 'hex');
         shown.created_at := tombstone.created_at;
     end if;

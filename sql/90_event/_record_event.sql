@@ -1,4 +1,5 @@
--- The only writer of single events; the set-based verbs insert theirs in the statement that makes the transition.
+-- The only writer of single events; the set-based verbs insert theirs in the statement that makes
+-- the transition.
 create or replace function synapsor._record_event(
     open synapsor.open_external_actions,
     event_type text,
@@ -11,9 +12,10 @@ create or replace function synapsor._record_event(
     claim_token bigint default null
 )
 returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
+begin
     insert into synapsor.external_action_events (
         action_id, sequence, attempt, event_id, tenant_id, event_type, status, actor, occurred_at, claim_token,
         lease_expires_at, delivery_started_at, worker_principal, worker_label, confirmed, provider_request_id,
@@ -40,4 +42,5 @@ as $function$
         _record_event.note,
         _record_event.detail
     );
+end;
 $function$;

@@ -26,18 +26,23 @@ create table synapsor.external_action_events (
 alter table synapsor.external_action_events enable row level security;
 alter table synapsor.external_action_events force row level security;
 create policy tenants_see_their_own on synapsor.external_action_events using (
-    tenant_id = any((select synapsor._visible_tenants())::text [])
+    tenant_id = any((select synapsor._visible_tenants())::text[])
     or (select synapsor._sees_every_tenant())
 );
 
 comment on table synapsor.external_action_events is
-    'Every transition of every external action, written in the transaction that made it; append-only. The event that finished an action '
-    'is its outcome. Only purge removes events, whole actions at a time.';
-comment on column synapsor.external_action_events.sequence is 'Counts the events of one action from 1, without gaps.';
-comment on column synapsor.external_action_events.status is 'The delivery status this event led to.';
+'Every transition of every external action, written in the transaction that made it; append-only.
+The event that finished an action is its outcome. Only purge removes events, whole actions at a
+time.';
+comment on column synapsor.external_action_events.sequence is
+'Counts the events of one action from 1, without gaps.';
+comment on column synapsor.external_action_events.status is
+'The delivery status this event led to.';
 comment on column synapsor.external_action_events.confirmed is
-    'What a worker confirmed with this event: an equal confirmation of the same claim is a repeat (design.md section 5, rule 6).';
+'What a worker confirmed with this event: an equal confirmation of the same claim is a repeat
+(design.md section 5, rule 6).';
 comment on column synapsor.external_action_events.detail is
-    'What else belongs to the transition: the provider''s response, error_message, retry_at, the digests that differed.';
+'What else belongs to the transition: the provider''s response, error_message, retry_at, the
+digests that differed.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.external_action_events', '');

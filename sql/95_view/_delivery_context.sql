@@ -8,7 +8,8 @@ returns table (
     suspended_name text,
     suspended_reason text,
     suspended_at timestamptz,
-    worker_seen_at timestamptz
+    worker_seen_at timestamptz,
+    is_reconcilable boolean
 )
 language sql
 stable
@@ -22,7 +23,9 @@ as $function$
         suspension.name,
         suspension.reason,
         suspension.suspended_at,
-        worker.last_seen_at
+        worker.last_seen_at,
+        open.status = 'unknown' and contract.reconcile_operation is not null
+        and open.reconciliations < contract.reconcile_max_attempts
     from synapsor.open_external_actions as open
     inner join synapsor.action_invocations as invocation
         on open.action_id = invocation.action_id
@@ -84,6 +87,82 @@ grant execute on function synapsor._delivery_context(text[])
 to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on function synapsor._delivery_context(text[]) is
-'What may hold up queued and unknown actions of the session''s tenants: the action ahead of theirs '
-'under the same ordering key, the oldest suspension that covers them, and when a worker last '
-'reported on their queue.';
+'What may hold up queued and unknown actions of the session''s tenants: the action ahead of theirs
+under the same ordering key, the oldest suspension that covers them, when a worker last reported
+on their queue, and whether a worker may still ask the provider about an unknown outcome.';
+
+-- security definer: the view of these events, made for single actions, does not tell whether a
+-- delivery had begun; tells no payload
+create or replace function synapsor._delivery_history(action_ids text[])
+returns table (
+    action_id text,
+    sequence int,
+    event_type text,
+    status text,
+    actor text,
+    worker_principal text,
+    worker_label text,
+    claim_token bigint,
+    lease_expires_at timestamptz,
+    began boolean,
+    provider_request_id text,
+    error_code text,
+    confirmed text,
+    note text,
+    occurred_at timestamptz
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+    select
+        event.action_id,
+        event.sequence,
+        event.event_type,
+        event.status,
+        event.actor,
+        event.worker_principal,
+        event.worker_label,
+        event.claim_token,
+        event.lease_expires_at,
+        event.delivery_started_at is not null,
+        event.provider_request_id,
+        event.error_code,
+        substring(
+            event.detail -> 'confirmation' ->> 'status' from '^(?:succeeded|failed|unknown)$'
+        ),
+        left(event.note, 400),
+        event.occurred_at
+    from (
+        select
+            told.*,
+            bool_or(
+                told.event_type in (
+                    'Cancelled', 'LeaseExpired', 'Released', 'LateConfirmation', 'ApprovalVoided',
+                    'Retried', 'Settled', 'Quarantined'
+                )
+            ) over (partition by told.action_id) as is_notable
+        from synapsor.external_action_events as told
+        where
+            told.action_id = any(action_ids)
+            and (
+                told.tenant_id = any((select synapsor._visible_tenants())::text[])
+                or (select synapsor._sees_every_tenant())
+            )
+    ) as event
+    where
+        event.is_notable
+        and event.event_type in (
+            'Claimed', 'Cancelled', 'LeaseExpired', 'Released', 'LateConfirmation',
+            'ApprovalVoided', 'Retried', 'Settled', 'Quarantined'
+        );
+$function$;
+
+grant execute on function synapsor._delivery_history(text[])
+to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
+
+comment on function synapsor._delivery_history(text[]) is
+'The claims and what went otherwise, in order of sequence, of those actions of the session''s
+tenants that anything went otherwise with: claims lost, late confirmations, approvals void,
+retries, settlements, a restored database, cancellations.';

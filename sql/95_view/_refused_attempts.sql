@@ -38,9 +38,7 @@ as $function$
         )
         and not exists (
             select from synapsor.run_steps as step
-            where
-                step.run_id = _refused_attempts.run_id
-                and step.action_id = invocation.action_id
+            where step.action_id = invocation.action_id
         );
 $function$;
 

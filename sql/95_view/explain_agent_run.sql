@@ -6,6 +6,11 @@ as $function$
 declare
     document jsonb;
     explanation jsonb;
+    whys jsonb;
+    actions jsonb;
+    approvals jsonb;
+    policies jsonb;
+    histories jsonb;
 begin
     perform synapsor._require_explain_format(format);
 
@@ -33,6 +38,7 @@ begin
         raise exception using
             errcode = 'SY011',
             message = format('run %s does not exist', coalesce(left(run_id, 100), 'null')),
+            detail = 'No such run is visible to this session.',
             hint = 'synapsor.synapsor_agent_workflow_runs lists the runs you can see.';
     end if;
 
@@ -100,6 +106,11 @@ begin
         return explanation ->> 'text';
     end if;
 
+    whys := explanation -> 'why';
+    actions := (document -> 'others') || (document -> 'external');
+    approvals := synapsor._grouped_by_action(document -> 'approvals');
+    policies := synapsor._grouped_by_action(document -> 'policies');
+    histories := synapsor._grouped_by_action(document -> 'history');
     return (
         select jsonb_pretty(jsonb_build_object(
             'run', (
@@ -109,9 +120,11 @@ begin
             ),
             'steps', coalesce(jsonb_agg(
                 to_jsonb(step) || jsonb_build_object(
-                    'why', coalesce(why.value, '[]'),
-                    'action', action.value,
-                    'approvals', approval.value
+                    'why', coalesce(whys -> step.step_key, '[]'),
+                    'action', actions -> step.action_id,
+                    'approvals', approvals -> step.action_id,
+                    'policies', policies -> step.action_id,
+                    'history', histories -> step.action_id
                 )
                 order by step.sequence
             ), '[]'),
@@ -126,13 +139,6 @@ begin
             )
         ))
         from synapsor.synapsor_agent_run_steps as step
-        left join jsonb_each(explanation -> 'why') as why on step.step_key = why.key
-        left join jsonb_each(document -> 'external') as action on step.action_id = action.key
-        left join (
-            select verdict ->> 'action_id' as action_id, jsonb_agg(verdict - 'action_id') as value
-            from jsonb_array_elements(document -> 'approvals') as verdict
-            group by verdict ->> 'action_id'
-        ) as approval on step.action_id = approval.action_id
         where step.run_id = explain_agent_run.run_id
     );
 end;
@@ -142,8 +148,8 @@ grant execute on function synapsor.explain_agent_run(text, text)
 to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on function synapsor.explain_agent_run(text, text) is
-'What happened in a run, where each step stands, why, and what comes next. format text: a tree of '
-'at most 100 columns, times relative so that a finished run always reads the same; json: an '
-'object of run, steps (each with why, action, approvals), refused (the first 20 attempts that '
-'became no step) and edges, with whole payloads. Shows what the views show to the session. SY011 '
-'when there is no such run to see, SY003 for another format.';
+'What happened in a run, where each step stands, why, and what comes next. format text: a tree of
+at most 100 columns, times relative so that a finished run always reads the same; json: an object
+of run, steps (each with why, action, approvals, policies, history), refused (the first 20
+attempts that became no step) and edges, with whole payloads. Shows what the views show to the
+session. SY011 when there is no such run to see, SY003 for another format.';

@@ -1,36 +1,56 @@
--- Actions are joined by run and action: the run alone, which a reader names, then finds all of them
--- in one index scan.
+-- One look-up an action, whatever the planner believes of tables that have grown a moment ago.
 create or replace view synapsor.synapsor_agent_run_steps
 with (security_barrier) as
+with reader as materialized (
+    select
+        *,
+        synapsor._has_redactions('read_model') as redacts,
+        synapsor._has_redactions('action_evidence') as redacts_results,
+        synapsor._has_redactions('evidence_packet') as redacts_evidence
+    from synapsor._reader
+)
+
 select
     step.step_id,
     step.run_id,
     step.step_key,
-    step.parent_step_key,
-    step.relation,
+    coalesce(step.parent_step_key, above.step_key) as parent_step_key,
+    case
+        when step.parent_step_key is null and above.step_key is not null then 'child'
+        else step.relation
+    end as relation,
     step.kind,
     step.name,
     case
         when step.action_id is null or step.state = 'finished' then step.state
-        when coalesce(external.status, invocation.status) in (
-            'proposed', 'waiting_for_approval'
-        ) then 'waiting'
-        when coalesce(external.status, invocation.status) in (
-            'pending', 'running', 'queued', 'claimed', 'unknown'
-        ) then 'running'
+        when action.status in ('proposed', 'waiting_for_approval') then 'waiting'
+        when action.status in ('pending', 'running', 'queued', 'claimed', 'unknown') then 'running'
         else 'finished'
     end as state,
     case
         when step.action_id is null then step.status
-        else coalesce(step.status, external.status, invocation.status, 'purged')
+        else coalesce(step.status, action.status, 'purged')
     end as status,
     step.branch_status,
     step.sequence,
     step.execute_case,
-    coalesce(step.input, external.arguments) as input,
-    coalesce(step.exit_data, invocation.result, external.response) as exit_data,
+    coalesce(
+        case when reader.redacts then synapsor._shown(step.input, 'read_model') else step.input end,
+        action.arguments
+    ) as input,
+    coalesce(
+        case
+            when reader.redacts then synapsor._shown(step.exit_data, 'read_model')
+            else step.exit_data
+        end,
+        case
+            when reader.redacts_results then synapsor._shown(invocation.result, 'action_evidence')
+            else invocation.result
+        end,
+        action.response
+    ) as exit_data,
     step.exit_code,
-    coalesce(step.message, invocation.error_message, external.error_message) as message,
+    coalesce(step.message, invocation.error_message, action.error_message) as message,
     step.pid,
     step.security_context,
     step.risk,
@@ -38,42 +58,69 @@ select
     step.input_tokens,
     step.output_tokens,
     step.started_at,
-    coalesce(step.finished_at, invocation.completed_at, external.finished_at) as finished_at,
+    case
+        when step.finished_at is not null then step.finished_at
+        when action.status not in (
+            'proposed', 'waiting_for_approval', 'pending', 'running', 'queued', 'claimed', 'unknown'
+        ) then coalesce(invocation.completed_at, action.finished_at)
+    end as finished_at,
     step.tenant_id,
-    step.evidence
+    case
+        when reader.redacts_evidence then synapsor._shown(step.evidence, 'evidence_packet')
+        else step.evidence
+    end as evidence
 from synapsor.run_steps as step
-left join synapsor.action_invocations as invocation
-    on
-        step.run_id = invocation.run_id
-        and step.action_id = invocation.action_id
-        and invocation.purged_as is null
-left join synapsor.synapsor_external_actions as external
-    on step.run_id = external.run_id and step.action_id = external.action_id
-where
-    step.tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant());
+cross join reader
+left join lateral (
+    select
+        recorded.parent_action_id,
+        recorded.result,
+        recorded.error_message,
+        recorded.completed_at
+    from synapsor.action_invocations as recorded
+    where recorded.action_id = step.action_id and recorded.purged_as is null
+    order by recorded.action_id
+    limit 1
+) as invocation on true
+left join lateral (
+    select
+        shown.status,
+        shown.arguments,
+        shown.response,
+        shown.error_message,
+        shown.finished_at
+    from synapsor._actions as shown
+    where shown.action_id = step.action_id
+    order by shown.action_id
+    limit 1
+) as action on true
+left join lateral (
+    select parent.step_key
+    from synapsor.run_steps as parent
+    where parent.action_id = invocation.parent_action_id and parent.run_id = step.run_id
+    order by parent.sequence
+    limit 1
+) as above on true
+where reader.sees_every_tenant or step.tenant_id = any(reader.tenants);
 
 grant select on synapsor.synapsor_agent_run_steps
 to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on view synapsor.synapsor_agent_run_steps is
-'The steps of the session''s tenants'' runs. A step that is an action shows where the action '
-'stands now (status: the delivery status, or purged once it was purged) and its arguments, '
-'redacted as in synapsor_external_actions. Ask for one run_id. Source: run_steps, '
-'action_invocations.';
-comment on column synapsor.synapsor_agent_run_steps.step_id is
-'Identifier of the step.';
-comment on column synapsor.synapsor_agent_run_steps.run_id is
-'The run it belongs to.';
-comment on column synapsor.synapsor_agent_run_steps.step_key is
-'Its name, unique in the run.';
+'The steps of the session''s tenants'' runs. A step that is an action shows where the action
+stands now (status: the delivery status, or purged once it was purged) and its arguments, redacted
+as in synapsor_external_actions; an adapter step is below the step of its action. Ask for one
+run_id. Source: run_steps, action_invocations.';
+comment on column synapsor.synapsor_agent_run_steps.step_id is 'Identifier of the step.';
+comment on column synapsor.synapsor_agent_run_steps.run_id is 'The run it belongs to.';
+comment on column synapsor.synapsor_agent_run_steps.step_key is 'Its name, unique in the run.';
 comment on column synapsor.synapsor_agent_run_steps.parent_step_key is
 'The step it is below; null for a root.';
 comment on column synapsor.synapsor_agent_run_steps.relation is
 'root, child, group or instance: how it hangs on its parent.';
 comment on column synapsor.synapsor_agent_run_steps.kind is
-'capability, checkpoint, interrupt, handoff, guardrail or the recorder''s word; '
-'external_action, atomic and saga are actions.';
+'capability, checkpoint, interrupt, handoff, guardrail or the recorder''s word; external_action,
+atomic and saga are actions.';
 comment on column synapsor.synapsor_agent_run_steps.name is
 'The capability, the action, or the target of a hand-off.';
 comment on column synapsor.synapsor_agent_run_steps.state is
@@ -90,16 +137,14 @@ comment on column synapsor.synapsor_agent_run_steps.input is
 'What it was given; of an action: the arguments, redacted.';
 comment on column synapsor.synapsor_agent_run_steps.exit_data is
 'What it produced; of an action: the result.';
-comment on column synapsor.synapsor_agent_run_steps.exit_code is
-'Plans: the handler''s exit code.';
+comment on column synapsor.synapsor_agent_run_steps.exit_code is 'Plans: the handler''s exit code.';
 comment on column synapsor.synapsor_agent_run_steps.message is
 'The reason of an interrupt or a hand-off; the error of an action.';
 comment on column synapsor.synapsor_agent_run_steps.pid is
 'Plans: the process number a handler reported.';
 comment on column synapsor.synapsor_agent_run_steps.security_context is
 'Plans: the session under which the node ran.';
-comment on column synapsor.synapsor_agent_run_steps.risk is
-'The risk the agent gave it.';
+comment on column synapsor.synapsor_agent_run_steps.risk is 'The risk the agent gave it.';
 comment on column synapsor.synapsor_agent_run_steps.action_id is
 'The action it is; null for a step that was only recorded.';
 comment on column synapsor.synapsor_agent_run_steps.input_tokens is
@@ -110,7 +155,6 @@ comment on column synapsor.synapsor_agent_run_steps.started_at is
 'When it began, by the database clock.';
 comment on column synapsor.synapsor_agent_run_steps.finished_at is
 'When it was finished; null while it is not.';
-comment on column synapsor.synapsor_agent_run_steps.tenant_id is
-'The run''s tenant.';
+comment on column synapsor.synapsor_agent_run_steps.tenant_id is 'The run''s tenant.';
 comment on column synapsor.synapsor_agent_run_steps.evidence is
 'What its outcome rests on, as recorded.';

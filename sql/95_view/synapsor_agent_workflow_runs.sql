@@ -1,5 +1,12 @@
 create or replace view synapsor.synapsor_agent_workflow_runs
 with (security_barrier) as
+with reader as materialized (
+    select
+        *,
+        synapsor._has_redactions('read_model') as redacts
+    from synapsor._reader
+)
+
 select
     run.run_id,
     run.tenant_id,
@@ -9,26 +16,25 @@ select
     run.state,
     run.status,
     run.principal,
-    run.input,
-    run.output,
+    case when reader.redacts then synapsor._shown(run.input, 'read_model') else run.input end as input,
+    case
+        when reader.redacts then synapsor._shown(run.output, 'read_model') else run.output
+    end as output,
     run.correlation_id,
     run.started_at,
     run.finished_at
 from synapsor.runs as run
-where
-    run.tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant());
+cross join reader
+where reader.sees_every_tenant or run.tenant_id = any(reader.tenants);
 
 grant select on synapsor.synapsor_agent_workflow_runs
 to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on view synapsor.synapsor_agent_workflow_runs is
-'Agent workflow runs and plan instances of the session''s tenants. state: open, waiting_approval '
-'and compensating go on, all others are over. Source: runs.';
-comment on column synapsor.synapsor_agent_workflow_runs.run_id is
-'Identifier of the run.';
-comment on column synapsor.synapsor_agent_workflow_runs.tenant_id is
-'The tenant it belongs to.';
+'Agent workflow runs and plan instances of the session''s tenants. state: open, waiting_approval
+and compensating go on, all others are over. Source: runs.';
+comment on column synapsor.synapsor_agent_workflow_runs.run_id is 'Identifier of the run.';
+comment on column synapsor.synapsor_agent_workflow_runs.tenant_id is 'The tenant it belongs to.';
 comment on column synapsor.synapsor_agent_workflow_runs.workflow is
 'The workflow an agent follows, as given; null for a plan.';
 comment on column synapsor.synapsor_agent_workflow_runs.plan is
@@ -38,12 +44,10 @@ comment on column synapsor.synapsor_agent_workflow_runs.version is
 comment on column synapsor.synapsor_agent_workflow_runs.state is
 'open, waiting_approval and compensating go on; all others are over.';
 comment on column synapsor.synapsor_agent_workflow_runs.status is
-'An agent''s run: the status last given to complete_agent_run. A plan: the highest branch '
-'status.';
+'An agent''s run: the status last given to complete_agent_run. A plan: the highest branch status.';
 comment on column synapsor.synapsor_agent_workflow_runs.principal is
 'Who started it; nobody else adds to it.';
-comment on column synapsor.synapsor_agent_workflow_runs.input is
-'What it was started with.';
+comment on column synapsor.synapsor_agent_workflow_runs.input is 'What it was started with.';
 comment on column synapsor.synapsor_agent_workflow_runs.output is
 'What it ended with, or has to show while it waits.';
 comment on column synapsor.synapsor_agent_workflow_runs.correlation_id is

@@ -22,7 +22,7 @@ select
     request.reason,
     waiting.created_at,
     request.expires_at
-from synapsor.synapsor_external_actions as waiting
+from synapsor._actions as waiting
 inner join synapsor.approval_requests as request using (action_id)
 left join synapsor.run_steps as step on step.run_id = waiting.run_id and step.action_id = waiting.action_id
 where waiting.status = 'proposed';
@@ -31,20 +31,26 @@ grant select on synapsor.synapsor_pending_approvals to
 synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on view synapsor.synapsor_pending_approvals is
-    'Actions of the reader''s tenants that wait for approval. Whoever may decide sees every argument.';
-comment on column synapsor.synapsor_pending_approvals.action_id is 'What to pass to approve_external_action or reject_external_action.';
+'Actions of the reader''s tenants that wait for approval. Whoever may decide sees every argument.';
+comment on column synapsor.synapsor_pending_approvals.action_id is
+'What to pass to approve_external_action or reject_external_action.';
 comment on column synapsor.synapsor_pending_approvals.tenant_id is 'Tenant of the proposal.';
 comment on column synapsor.synapsor_pending_approvals.action is 'namespace.verb.';
 comment on column synapsor.synapsor_pending_approvals.version is 'Version of the contract.';
 comment on column synapsor.synapsor_pending_approvals.arguments is 'ARG values that will be sent.';
 comment on column synapsor.synapsor_pending_approvals.digest is
-    'SHA-256 of exactly what will be sent, in hex; pass it as expected_digest.';
+'SHA-256 of exactly what will be sent, in hex; pass it as expected_digest.';
 comment on column synapsor.synapsor_pending_approvals.proposed_by is 'Principal that proposed it.';
-comment on column synapsor.synapsor_pending_approvals.required_role is 'Role a reviewer needs; null: any approver.';
-comment on column synapsor.synapsor_pending_approvals.approvals_required is 'Distinct reviewers needed.';
+comment on column synapsor.synapsor_pending_approvals.required_role is
+'Role a reviewer needs; null: any approver.';
+comment on column synapsor.synapsor_pending_approvals.approvals_required is
+'Distinct reviewers needed.';
 comment on column synapsor.synapsor_pending_approvals.approvals_given is 'Approvals that count.';
 comment on column synapsor.synapsor_pending_approvals.reviewers is 'Who approved so far, in order.';
-comment on column synapsor.synapsor_pending_approvals.risk is 'Risk recorded on the step of its run, if any.';
-comment on column synapsor.synapsor_pending_approvals.reason is 'Why approval is asked for, where more than the contract asks.';
+comment on column synapsor.synapsor_pending_approvals.risk is
+'Risk recorded on the step of its run, if any.';
+comment on column synapsor.synapsor_pending_approvals.reason is
+'Why approval is asked for, where more than the contract asks.';
 comment on column synapsor.synapsor_pending_approvals.created_at is 'When it was proposed.';
-comment on column synapsor.synapsor_pending_approvals.expires_at is 'When the proposal expires; null: never.';
+comment on column synapsor.synapsor_pending_approvals.expires_at is
+'When the proposal expires; null: never.';

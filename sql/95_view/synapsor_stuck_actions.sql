@@ -1,4 +1,12 @@
 create or replace view synapsor.synapsor_stuck_actions with (security_barrier) as
+with reader as materialized (
+    select * from synapsor._reader
+),
+
+clock as materialized (
+    select synapsor._now() as reads
+)
+
 select
     stuck.action_id,
     stuck.status,
@@ -21,7 +29,8 @@ from (
                 then format('the lease of %s has run out', open.worker_principal)
             when open.status = 'proposed' and open.expires_at <= clock.reads
                 then 'nobody approved it in time'
-            when open.status = 'proposed' and open.expires_at is null
+            when
+                open.status = 'proposed' and open.expires_at is null
                 and invocation.created_at <= clock.reads - interval '1 day'
                 then 'nobody has decided on it for a day'
             when open.status = 'queued' and stop.kind is not null
@@ -32,30 +41,38 @@ from (
                 select from synapsor.workers as worker
                 where open.queue = any(worker.queues) and worker.last_seen_at > clock.reads - interval '1 minute'
             ) then format('no worker of queue %s has been seen for a minute', open.queue)
-            when open.status = 'queued' and not open.waits_for_lane
+            when
+                open.status = 'queued' and not open.waits_for_lane
                 and open.available_at <= clock.reads - interval '15 minutes'
                 then 'it has been due for more than 15 minutes'
         end as cause,
         case
-            when open.status = 'unknown' and contract.reconcile_operation is not null
+            when
+                open.status = 'unknown' and contract.reconcile_operation is not null
                 and open.reconciliations < contract.reconcile_max_attempts
-                then 'A worker reconciles it; or settle it: select synapsor.settle_external_action(action_id, …).'
+                then format(
+                    'A worker reconciles it; or settle it: select synapsor.settle_external_action(%L, …).',
+                    open.action_id
+                )
             when open.status = 'unknown'
-                then 'Ask the provider, then settle it: select synapsor.settle_external_action(action_id, …).'
+                then format(
+                    'Ask the provider, then settle it: select synapsor.settle_external_action(%L, …).', open.action_id
+                )
             when open.status = 'claimed' then 'Workers take it back; or now: select synapsor.expire_claims().'
             when open.status = 'proposed' and open.expires_at <= clock.reads
                 then 'Workers end it; or now: select synapsor.expire_approvals().'
-            when open.status = 'proposed' then 'Decide: select synapsor.approve_external_action(action_id, …).'
+            when open.status = 'proposed'
+                then format('Decide: select synapsor.approve_external_action(%L, …).', open.action_id)
             when stop.kind is not null then format('select synapsor.resume(%L, %L).', stop.kind, stop.name)
             when holder.status = 'unknown'
-                then format('Settle %s: select synapsor.settle_external_action(…).', holder.action_id)
+                then format('Settle it: select synapsor.settle_external_action(%L, …).', holder.action_id)
             else format('Start workers: synapsor-pg worker --queue %s.', open.queue)
         end as remedy
     from synapsor.open_external_actions as open
     inner join synapsor.action_contracts as contract using (contract_id)
     inner join synapsor.action_invocations as invocation using (action_id)
-    cross join (select * from synapsor._reader offset 0) as reader
-    cross join (select synapsor._now() as reads offset 0) as clock
+    cross join reader
+    cross join clock
     left join synapsor.ordering_lanes as lane
         on lane.tenant_id = open.tenant_id and lane.queue = open.queue and lane.ordering_key = open.ordering_key
     left join synapsor.open_external_actions as holder
@@ -63,7 +80,8 @@ from (
     left join lateral (
         select halt.*
         from synapsor.suspensions as halt
-        where halt.kind = 'all'
+        where
+            halt.kind = 'all'
             or (halt.kind, halt.name) in (
                 ('queue', open.queue), ('tenant', open.tenant_id), ('action', contract.action),
                 ('provider', contract.provider), ('principal', invocation.actor)
@@ -78,7 +96,8 @@ grant select on synapsor.synapsor_stuck_actions to
 synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on view synapsor.synapsor_stuck_actions is
-    'Actions of the reader''s tenants that will not go on by themselves, or not soon, with the cause and one call that mends it.';
+'Actions of the reader''s tenants that will not go on by themselves, or not soon, with the cause
+and one call that mends it.';
 comment on column synapsor.synapsor_stuck_actions.action_id is 'Action.';
 comment on column synapsor.synapsor_stuck_actions.status is 'Its status.';
 comment on column synapsor.synapsor_stuck_actions.since is 'Since when it is stuck.';

@@ -16,7 +16,8 @@ from synapsor.workers as worker;
 grant select on synapsor.synapsor_workers to
 synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
-comment on view synapsor.synapsor_workers is 'Workers that reported themselves, and how many actions of the reader''s tenants each holds.';
+comment on view synapsor.synapsor_workers is
+'Workers that reported themselves, and how many actions of the reader''s tenants each holds.';
 comment on column synapsor.synapsor_workers.worker_principal is 'Principal the worker acts as.';
 comment on column synapsor.synapsor_workers.worker_label is 'Tells workers of one principal apart.';
 comment on column synapsor.synapsor_workers.queues is 'Queues it serves.';

@@ -16,7 +16,12 @@ declare
     -- Read by everybody.
     public_relations constant regclass[] := array['synapsor.synapsor_error_codes']::regclass[];
     -- Trampolines to user-supplied SQL: they run with no rights at all.
-    guest_functions constant regprocedure[] := array[]::regprocedure[];
+    guest_functions constant regprocedure[] := array[
+        'synapsor._guest_look_up(text)',
+        'synapsor._guest_call(regprocedure, jsonb[])',
+        'synapsor._guest_fold(regprocedure, jsonb, jsonb[])',
+        'synapsor._guest_state(text, text, text, text, boolean)'
+    ]::regprocedure[];
     trusted constant oid[] := array[
         'synapsor_owner', 'synapsor_guest', 'synapsor_caller', 'synapsor_approver',
         'synapsor_worker', 'synapsor_auditor', 'synapsor_admin', 'synapsor_gateway'

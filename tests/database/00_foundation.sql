@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(10);
+select plan(11);
 
 -- Identifiers
 
@@ -77,6 +77,12 @@ select
         ],
         'the roles of the design, and no others'
     )
+from pg_roles
+where rolname like 'synapsor\_%' and not rolcanlogin;
+select is(
+    array_agg(rolname::text) filter (where shobj_description(oid, 'pg_authid') is null), null,
+    'each tells what it is for'
+)
 from pg_roles
 where rolname like 'synapsor\_%' and not rolcanlogin;
 select is(

@@ -34,6 +34,19 @@ as $function$
     where invocation.action_id = version_of.action_id
 $function$;
 
+-- What atomic actions need: a function of somebody who is nobody else.
+create role shop_owner;
+create schema shop authorization shop_owner;
+grant usage on schema shop to public;
+set role shop_owner;
+create function shop.refund(context jsonb, parameters jsonb)
+returns jsonb
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$ select '{"success": true}'::jsonb $function$;
+reset role;
+
 
 -- Declaring
 
@@ -129,8 +142,8 @@ select is(
     'a contract may use a subset of keys; the rest is shown with its defaults'
 );
 select is(
-    (tests.declare('{"action": "at.omic", "kind": "atomic", "handler": "shop.refund(jsonb)"}'))
-    .kind,
+    (tests.declare('{"action": "at.omic", "kind": "atomic",
+        "handler": "shop.refund(jsonb,jsonb)"}')).kind,
     'atomic',
     'atomic actions are declared with their handler'
 );
@@ -171,9 +184,9 @@ from (
     ('"x"', 'A string was given.', 'a text is no definition'),
     ('{}', 'action is required', 'an action has a name'),
     ('{"action": ""}', '%action is empty%', 'the name is not empty'),
-    ('{"action": "refund"}', '%action does not match%', 'the name is namespace.verb'),
-    ('{"action": "Billing.refund"}', '%action does not match%', 'in lower case'),
-    ('{"action": "a.b.c"}', '%action does not match%', 'with one dot'),
+    ('{"action": "refund"}', '%action is named namespace.verb%', 'the name is namespace.verb'),
+    ('{"action": "Billing.refund"}', '%action is named namespace.verb%', 'in lower case'),
+    ('{"action": "a.b.c"}', '%action is named namespace.verb%', 'with one dot'),
     ('{"action": "a.b", "kind": "magic"}', 'kind is none of%', 'kinds are known'),
     ('{"action": "a.b", "kind": "atomic"}', 'handler is required', 'atomic needs a handler'),
     ('{"action": "a.b", "kind": "saga"}', 'plan is required', 'a saga needs a plan'),

@@ -603,7 +603,7 @@ select matches(
 );
 select matches(
     synapsor.explain_action(tests.known('refused')),
-    'validation failed\n.*refused   SY003.*\n            amount_cents minimum',
+    'validation failed\n.*refused   SY003.*\n            amount_cents violates minimum',
     'a refused attempt too, with what was wrong'
 );
 select is(

@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(210);
+select plan(212);
 
 create function tests.session_of(principal text, extra jsonb default '{}')
 returns void
@@ -62,6 +62,19 @@ begin
     where open.action_id = end_of.action_id;
 end
 $function$;
+
+-- What atomic actions need: a function of somebody who is nobody else.
+create role shop_owner;
+create schema shop authorization shop_owner;
+grant usage on schema shop to public;
+set role shop_owner;
+create function shop.refund(context jsonb, parameters jsonb)
+returns jsonb
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$ select '{"success": true}'::jsonb $function$;
+reset role;
 
 select tests.at('2026-01-01 12:00+00');
 select tests.a_contract(
@@ -526,6 +539,21 @@ select is(
     'then the contract''s template'
 );
 reset session authorization;
+select tests.a_contract(
+    '{"args": {"charge_id": {"type": "string"}, "amount_cents": {"type": "integer"}}}', 'billing.optional'
+);
+select tests.session_of('alice');
+set session authorization test_caller;
+select tests.raises(
+    $$ select synapsor.propose_external_action('billing.optional', '{"charge_id": "ch_k"}') $$, 'SY003',
+    detail_like => 'the idempotency key needs amount_cents, which was not passed.',
+    description => 'an optional argument is not optional for the key'
+);
+select tests.raises(
+    $$ select synapsor.propose_external_action('billing.optional', '{"charge_id": null, "amount_cents": 1}') $$,
+    'SY003', description => 'nor is a null its text'
+);
+reset session authorization;
 select tests.a_contract('{"idempotency": null}', 'billing.keyless');
 select tests.session_of('alice');
 set session authorization test_caller;
@@ -769,7 +797,7 @@ select tests.a_contract('{"required_roles": ["teller", "boss"]}', 'billing.restr
 select tests.a_contract('{"required_permissions": ["refund"]}', 'billing.permitted');
 select tests.a_contract('{"policies": ["billing.limit.v1"]}', 'billing.judged');
 select tests.a_contract(
-    '{"limits": [{"sum": "amount_cents", "max": 5, "per": "day"}]}', 'billing.limited'
+    '{"limits": [{"sum": "amount_cents", "max": 0, "per": "day"}]}', 'billing.limited'
 );
 select tests.a_contract('{"require_run": true}', 'billing.in_run');
 create function tests.attempt(action text, actor_type text, roles text[] default '{}')
@@ -825,8 +853,8 @@ select is(
     'a policy that cannot be evaluated blocks'
 );
 select is(
-    tests.attempt('billing.limited', 'natural_person'), 'SY009',
-    'a limit that cannot be enforced blocks'
+    tests.attempt('billing.limited', 'natural_person'), 'SY051',
+    'a limit that would be exceeded blocks: see 48_budget.sql'
 );
 select is(
     tests.attempt('billing.in_run', 'natural_person'), 'SY040', 'require_run asks for a run'
@@ -836,15 +864,16 @@ select is(
     (select array_agg(action || ' ' || status || ' ' || error_code order by action)
     from unnest(array['billing.judged', 'billing.limited']) as asked,
         synapsor.invoke_action(asked, '{"charge_id": "a", "amount_cents": 1}')),
-    array['billing.judged blocked_by_policy SY009', 'billing.limited blocked_by_policy SY009'],
+    array['billing.judged blocked_by_policy SY009', 'billing.limited blocked_by_policy SY051'],
     'invoke_action records what is blocked'
 );
 select is(
-    (select array_agg((preview -> 'valid')::text || (preview ->> 'error_code') order by asked)
-    from unnest(array['billing.judged', 'billing.limited']) as asked,
-        synapsor.preview_action(asked, '{"charge_id": "a", "amount_cents": 1}') as preview),
-    array['falseSY009', 'falseSY009'],
-    'and preview_action tells it'
+    (select (preview -> 'valid')::text || (preview ->> 'error_code')
+    from synapsor.preview_action(
+        'billing.judged', '{"charge_id": "a", "amount_cents": 1}'
+    ) as preview),
+    'falseSY009',
+    'and preview_action tells what a policy blocks'
 );
 
 select
@@ -935,7 +964,7 @@ select is(
 reset session authorization;
 select lives_ok(
     $$ select synapsor.declare_action('{"action": "at.omic", "kind": "atomic",
-        "handler": "shop.refund(jsonb)"}') $$, 'an atomic action'
+        "handler": "shop.refund(jsonb,jsonb)"}') $$, 'an atomic action'
 );
 set session authorization test_caller;
 select tests.raises(
@@ -953,7 +982,8 @@ select is(
     '{"action": "billing.slow", "version": 1, "kind": "external", "valid": true,
       "violations": [], "arguments": {"charge_id": "ch_p", "amount_cents": 1},
       "hidden": {"tenant_id": "[redacted]", "principal": "[redacted]"},
-      "idempotency_key": "[redacted]", "approval": {"required": true, "approvals": 1}}',
+      "idempotency_key": "[redacted]", "approval": {"required": true, "approvals": 1},
+      "policy": {"result": "pass"}}',
     'preview_action shows what would be bound, redacted'
 );
 select is(

@@ -605,7 +605,8 @@ select tests.reviewer('ron');
 select
     tests.raises(
         format('select synapsor.%I(%L)', verb, tests.id(charge)), 'SY021',
-        'the proposal act_% has expired', 'It could be decided until 2026-02-01 13:00:00+00.', null,
+        'the proposal act_% has expired', 'It could be decided until 2026-02-01 13:00:00+00.',
+        format('See what became of it: select synapsor.explain_action(%L).', tests.id(charge)),
         format('%s: the time is over for %s, although no sweep came by', verb, charge)
     )
 from unnest(array['approve_external_action', 'reject_external_action']) as verb

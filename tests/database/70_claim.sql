@@ -3,127 +3,9 @@
 
 begin;
 
-select plan(223);
+select plan(237);
 
-create temporary table actions (name text primary key, action_id text);
-grant select on actions to public;
-
--- An action named `name` of contract test.<contract>, whose queue is the contract's name unless
--- told.
-create function tests.queued(
-    name text,
-    contract text,
-    overrides jsonb default '{}',
-    due timestamptz default null,
-    principal text default 'alice',
-    tenant text default 'acme'
-)
-returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $function$
-begin
-    perform tests.a_contract(
-        jsonb_build_object('queue', contract) || overrides, 'test.' || contract
-    );
-    perform tests.session(tenant, principal);
-    insert into pg_temp.actions
-    select queued.name, proposed.action_id
-    from synapsor.propose_external_action(
-        'test.' || contract, jsonb_build_object('charge_id', name, 'amount_cents', 100),
-        scheduled_at => due
-    ) as proposed;
-end
-$function$;
-
-create function tests.id(name text)
-returns text
-language sql
-set search_path = pg_catalog, pg_temp
-as $function$
-    select actions.action_id from pg_temp.actions where actions.name = id.name;
-$function$;
-
--- Everything below acts as worker w1 of acme unless told.
-create function tests.worker(principal text default 'w1', tenant text default 'acme')
-returns void
-language sql
-set search_path = pg_catalog, pg_temp
-as $function$
-    select tests.session(tenant, principal, actor_type => 'service_account');
-$function$;
-
--- Claims and returns the names of what was claimed, in the order returned.
-create function tests.claim(
-    queue text,
-    max_actions integer default 10,
-    begins boolean default true,
-    purpose text default 'deliver',
-    principal text default 'w1',
-    lease interval default null
-)
-returns text
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $function$
-begin
-    perform tests.worker(principal);
-    return coalesce(string_agg(actions.name, ', ' order by claimed.ordinality), 'nothing')
-    from synapsor.claim_external_actions(
-        queue, max_actions, claim.lease, null, claim.purpose, begins
-    ) with ordinality as claimed
-    left join pg_temp.actions on claimed.action_id = actions.action_id;
-end
-$function$;
-
-create function tests.state(name text)
-returns synapsor.open_external_actions
-language sql
-security definer
-set search_path = pg_catalog, pg_temp
-as $function$
-    select open.* from synapsor.open_external_actions as open
-    where open.action_id = tests.id(state.name);
-$function$;
-
-create function tests.token(name text)
-returns bigint
-language sql
-set search_path = pg_catalog, pg_temp
-as $function$
-    select (tests.state(name)).claim_token;
-$function$;
-
--- The status and why, and the counters that rule 8 goes by: attempts, claims and deliveries lost.
-create function tests.stands(name text)
-returns text
-language sql
-security definer
-set search_path = pg_catalog, pg_temp
-as $function$
-    select concat_ws(
-        ' ', event.status, event.event_type, event.error_code,
-        open.attempts || '/' || open.claims_lost || '/' || open.deliveries_lost
-    )
-    from synapsor.external_action_events as event
-    left join synapsor.open_external_actions as open using (action_id)
-    where event.action_id = tests.id(stands.name)
-    order by event.sequence desc
-    limit 1;
-$function$;
-
-create function tests.sweep(step interval default '61 s')
-returns integer
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $function$
-begin
-    perform tests.advance(step);
-    perform tests.worker();
-    return synapsor.expire_claims();
-end
-$function$;
+\ir support/delivery.sql
 
 create function tests.confirm(name text, status text, principal text default 'w1')
 returns text
@@ -238,7 +120,10 @@ select tests.queued('in 10 min', 'due', due => synapsor._now() + interval '10 mi
 select is(tests.claim('due', 2), 'first, second', 'no more than asked for, in queue order');
 select is(tests.claim('due'), 'third', 'and nothing before it is due');
 select tests.advance('9 min 59 s');
-select is(tests.claim('due'), 'nothing', 'not a second early');
+select is(
+    tests.claim('due'), 'first, second, third',
+    'not a second early; what was lost meanwhile is claimed again'
+);
 select tests.advance('1 s');
 select is(tests.claim('due'), 'in 10 min', 'but then');
 
@@ -265,6 +150,25 @@ select tests.queued('behind', 'behind', '{"queue": "negative", "priority": -1440
 select is(
     tests.claim('negative'), 'behind', 'a negative priority delays nothing when nobody else waits'
 );
+
+-- Whoever asks for work takes back what was lost, in any queue of its tenants
+select tests.queued('lost', 'lost');
+select tests.claim('lost', lease => '30 s');
+select tests.advance('29 s');
+select is(tests.claim('elsewhere'), 'nothing', 'a claim that finds nothing');
+select is(tests.stands('lost'), 'claimed Claimed 1/0/0', 'leaves a lease that lasts');
+select tests.advance('1 s');
+select tests.session('umbrella', 'w1', actor_type => 'service_account');
+select is_empty(
+    $$ select from synapsor.claim_external_actions('elsewhere') $$, 'another tenant''s claim'
+);
+select is(tests.stands('lost'), 'claimed Claimed 1/0/0', 'leaves this tenant''s leases');
+select is(tests.claim('elsewhere'), 'nothing', 'but one of this tenant');
+select is(
+    tests.stands('lost'), 'queued LeaseExpired 1/0/1',
+    'takes back one that is over, whatever the queue'
+);
+select is(tests.claim('lost'), 'lost', 'and it is claimed again');
 
 
 reset session authorization;
@@ -598,6 +502,37 @@ select is(
 select is(
     (synapsor.release_claim(tests.id('given up'), tests.token('given up'))).status, 'unknown',
     'and is given back: unknown'
+);
+select tests.queued('told', 'told', '{"idempotency": {"idempotent": false}}');
+select is(tests.claim('told'), 'told', 'another one begins');
+select is(
+    (select row(told.status, told.error_code, told.error_message)
+    from synapsor.release_claim(
+        tests.id('told'), tests.token('told'), null, 'ReadTimeout', repeat('x', 2001)
+    ) as told)::text,
+    format('(unknown,ReadTimeout,%s)', repeat('x', 2000)), 'and is given back with the reason, which is kept'
+);
+select tests.queued('told too', 'toldtoo', '{"retry": {"max_attempts": 9}}');
+select is(tests.claim('toldtoo'), 'told too', 'an idempotent one begins');
+select is(
+    (select row(told.status, told.error_code, told.error_message)
+    from synapsor.release_claim(
+        tests.id('told too'), tests.token('told too'), error_code => repeat('c', 256), error_message => 'no answer'
+    ) as told)::text,
+    format('(queued,%s,"no answer")', repeat('c', 255)), 'given back with the reason, it is queued with it'
+);
+select is(
+    (select jsonb_build_array(event.status, event.error_code, event.detail)
+    from synapsor.synapsor_external_action_events as event
+    where event.action_id = tests.id('told too') and event.event_type = 'Released'),
+    jsonb_build_array('queued', repeat('c', 255), '{"error_message": "no answer"}'::jsonb), 'and so is the event'
+);
+select is(tests.claim('toldtoo'), 'told too', 'it is tried again');
+select tests.sweep();
+select is(
+    (select told.error_message from synapsor.synapsor_external_actions as told
+    where told.action_id = tests.id('told too')),
+    'no answer', 'a lease that runs out tells nothing new'
 );
 
 select tests.queued(
@@ -961,7 +896,8 @@ select is(
         and has_function_privilege(grantee.oid, function.oid, 'execute')),
     array[
         'invoke_action.scheduled_at', 'propose_external_action.scheduled_at',
-        'propose_external_actions.scheduled_at', 'purge.before'
+        'propose_external_actions.scheduled_at', 'purge.before', 'replay_policy.since',
+        'replay_policy.until'
     ],
     'no verb takes a moment from its caller to judge a lease by: client clocks do not matter'
 );

@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(112);
+select plan(115);
 
 create function tests.proposed(
     charge text,
@@ -115,7 +115,8 @@ select is(
     'resume returns what it lifted'
 );
 select ok(
-    synapsor.resume('queue', 'billing_external_actions') is null, 'and null when there was nothing'
+    to_jsonb(synapsor.resume('queue', 'billing_external_actions')) is null,
+    'and null when there was nothing, no row of nulls'
 );
 select is(tests.claimable(), array['other', 'refund'], 'then it is claimed again');
 select tests.session('acme', 'ada');
@@ -545,6 +546,42 @@ from unnest(array[
     'truncate synapsor.external_action_events',
     'insert into synapsor.suspensions values (''all'', '''', ''x'', ''x'', now())'
 ]) as statement;
+
+
+-- What purging an action of the pipeline takes along
+
+reset session authorization;
+select synapsor.declare_policy(
+    '{"policy": "mail.blocks.v1", "kind": "data",
+      "conditions": [{"when": {"kind": "always"}, "result": "block", "reason": "no"}]}'
+);
+select tests.a_contract('{"policies": ["mail.blocks.v1"]}', 'mail.blocked');
+select tests.session('acme', 'alice');
+create temporary table blocked on commit drop as
+select action_id
+from synapsor.invoke_action('mail.blocked', '{"charge_id": "p blocked", "amount_cents": 1}');
+create function tests.kept_of_blocked()
+returns text
+language sql
+as $function$
+    select concat_ws(
+        ' ',
+        (select count(*) from synapsor.domain_events where action_id in (table blocked)),
+        (select count(*) from synapsor.policy_evaluations where action_id in (table blocked)),
+        (select count(*) from synapsor.event_subjects where subject_id in (table blocked))
+    )
+$function$;
+select is(tests.kept_of_blocked(), '1 1 1', 'what was blocked has an event and evidence');
+select throws_ok(
+    'delete from synapsor.domain_events', '55000', 'events are append-only',
+    'which nobody else deletes'
+);
+select tests.advance('1 hour');
+select synapsor.purge(synapsor._now());
+select is(
+    tests.kept_of_blocked(), '0 0 1',
+    'a purge removes both; of the subject its last sequence remains, which is not given out again'
+);
 
 select * from finish();
 rollback;

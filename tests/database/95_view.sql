@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(379);
+select plan(387);
 
 -- Columns: exactly the documented ones, in their order; more may follow
 
@@ -572,19 +572,25 @@ select tests.session('stuck', 'worker-1');
 
 select is(
     tests.stuck('unknown'),
-    'unknown|2026-06-01 12:00:00+00|the outcome is unknown: timeout|'
-    || 'Ask the provider, then settle it: select synapsor.settle_external_action(action_id, …).',
+    format(
+        'unknown|2026-06-01 12:00:00+00|the outcome is unknown: timeout|'
+        'Ask the provider, then settle it: select synapsor.settle_external_action(%L, …).',
+        tests.id('unknown')
+    ),
     'an unknown outcome is stuck at once'
 );
 select is(
     split_part(tests.stuck('reconciled'), '|', 4),
-    'A worker reconciles it; or settle it: select synapsor.settle_external_action(action_id, …).',
+    format(
+        'A worker reconciles it; or settle it: select synapsor.settle_external_action(%L, …).',
+        tests.id('reconciled')
+    ),
     'a worker reconciles it where the contract says how'
 );
 select is(
     tests.stuck('second'),
     format('queued|2026-06-01 12:00:00+00|its ordering key is held by %s, whose outcome is unknown|'
-        'Settle %1$s: select synapsor.settle_external_action(…).', tests.id('first')),
+        'Settle it: select synapsor.settle_external_action(%1$L, …).', tests.id('first')),
     'and what is behind it under the same ordering key'
 );
 select is(tests.stuck(charge), null, charge || ' is not stuck yet')
@@ -637,12 +643,15 @@ select is(tests.stuck('undecided'), null, 'one without a limit waits a day');
 select tests.advance('23 hours');
 select is(
     tests.stuck('undecided'),
-    'proposed|2026-06-01 12:00:00+00|nobody has decided on it for a day|'
-    || 'Decide: select synapsor.approve_external_action(action_id, …).',
+    format(
+        'proposed|2026-06-01 12:00:00+00|nobody has decided on it for a day|'
+        'Decide: select synapsor.approve_external_action(%L, …).', tests.id('undecided')
+    ),
     'then it is stuck'
 );
 select is(
-    tests.stuck('undecided later'), tests.stuck('undecided'),
+    tests.stuck('undecided later'),
+    replace(tests.stuck('undecided'), tests.id('undecided'), tests.id('undecided later')),
     'also when it is scheduled for later: the decision is late'
 );
 select is(tests.stuck('later'), null, 'what is scheduled for later is not stuck');

@@ -21,11 +21,54 @@ create temporary table actions (
 create temporary table runs (tenant text primary key, run_id text);
 grant select on tenants, actions, runs to public;
 
+-- User-supplied SQL of somebody who is nobody else.
+create role app_owner;
+create schema app authorization app_owner;
+grant usage on schema app to public;
+set role app_owner;
+create function app.act(context jsonb, parameters jsonb)
+returns jsonb
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+    select '{"success": true, "events": [
+        {"type": "ThingHappened", "subject_type": "Thing", "subject_id": "shared"}
+    ]}'::jsonb;
+$function$;
+create function app.collect(state jsonb, event jsonb)
+returns jsonb
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$ select state || (event -> 'tenant_id') $function$;
+reset role;
+
+select synapsor.declare_policy(
+    '{"policy": "test.passes.v1", "kind": "data",
+      "conditions": [{"when": {"kind": "always"}, "result": "pass"}]}'
+);
+select synapsor.declare_policy(
+    '{"policy": "test.blocks.v1", "kind": "data",
+      "conditions": [{"when": {"kind": "always"}, "result": "block", "reason": "no"}]}'
+);
 select tests.a_contract(
     '{"queue": "shared", "ordering_key": "{charge_id}", "reconcile": {"operation": "refunds.find"},
-      "idempotency": {"idempotent": false}}',
+      "idempotency": {"idempotent": false}, "policies": ["test.passes.v1"],
+      "limits": [{"sum": "amount_cents", "max": 1000, "per": "day", "by": ["principal"]}]}',
     'test.plain'
 );
+select tests.a_contract('{"policies": ["test.blocks.v1"]}', 'test.blocked');
+select tests.a_contract('{"queue": "adapters"}', 'test.adapted');
+select synapsor.declare_action('{
+    "action": "test.atomic", "kind": "atomic", "handler": "app.act(jsonb,jsonb)",
+    "args": {"charge_id": {"type": "string"}}, "hidden": {"tenant_id": {}},
+    "mutates_domain": true, "emits_events": ["ThingHappened"],
+    "adapter_steps": [{
+        "action": "test.adapted",
+        "input": {"charge_id": "{parameters.charge_id}", "amount_cents": 1}
+    }]
+}');
 select tests.a_contract('{"queue": "shared", "deliver_within": "1 hour"}', 'test.urgent');
 select tests.a_contract(
     '{"queue": "shared", "approval": {"required": true, "role": "reviewer", "approvals": 2,
@@ -103,6 +146,21 @@ begin
     select populate.tenant, 'refused', refused.action_id
     from synapsor.invoke_action('test.plain', '{"charge_id": "refused"}') as refused;
 
+    insert into actions
+    select populate.tenant, 'blocked', blocked.action_id
+    from synapsor.invoke_action('test.blocked', '{"charge_id": "b", "amount_cents": 1}') as blocked;
+
+    -- An adapter step has ended, and its parent waits for run_due_steps.
+    insert into actions
+    select populate.tenant, 'parent', parent.action_id
+    from synapsor.invoke_action('test.atomic', '{"charge_id": "a"}') as parent;
+    insert into actions
+    select populate.tenant, 'adapted', claimed.action_id, claimed.claim_token
+    from synapsor.claim_external_actions('adapters') as claimed;
+    perform synapsor.confirm_external_action(actions.action_id, 'succeeded')
+    from actions
+    where actions.tenant = populate.tenant and actions.name = 'adapted';
+
     new_run := (synapsor.start_agent_run('a workflow')).run_id;
     insert into runs values (populate.tenant, new_run);
     perform synapsor.record_agent_step(new_run, 'parent');
@@ -120,12 +178,14 @@ select lives_ok(
 )
 from tenants;
 
+-- But for those that are read while the session itself is being determined: 99_invariants.sql.
 create temporary view tables as
 select relation.oid::regclass as name
 from pg_class as relation
 inner join pg_attribute as attribute on relation.oid = attribute.attrelid
 where relation.relnamespace = 'synapsor'::regnamespace and relation.relkind in ('r', 'p')
-    and attribute.attname = 'tenant_id' and not attribute.attisdropped;
+    and attribute.attname = 'tenant_id' and not attribute.attisdropped
+    and relation.relname not in ('members', 'tenant_entitlements');
 
 -- What a query of tenants yields: their names, or nothing.
 create function tests.list(query text)
@@ -281,6 +341,18 @@ as $function$
                 array(select actions.action_id from actions)
             ) inner join actions using (action_id)
             union all
+            select actions.tenant from synapsor._delivery_history(
+                array(select actions.action_id from actions)
+            ) inner join actions using (action_id)
+            union all
+            select actions.tenant from synapsor._policy_places(
+                array(select actions.action_id from actions)
+            ) inner join actions using (action_id)
+            union all
+            select actions.tenant from synapsor._adapter_steps(
+                array(select actions.action_id from actions)
+            ) as step inner join actions on actions.action_id = step.parent_action_id
+            union all
             select actions.tenant from runs
             cross join lateral synapsor._refused_attempts(runs.run_id)
             inner join actions using (action_id)
@@ -292,6 +364,41 @@ as $function$
 $function$;
 
 select tests.private_readers('both walls');
+
+-- What auditors replay. A subject of that name is every tenant's own.
+create function tests.replays(walls text)
+returns setof text
+language sql
+as $function$
+    select is(
+        tests.seen(
+            scenario, 'test_auditor',
+            $query$
+            select actions.tenant from synapsor.replay_policy('test.passes.v1', null, null)
+            inner join actions using (action_id)
+            $query$
+        ),
+        sees, format('%s: replay_policy with %s', walls, scenario)
+    )
+    from scenarios
+    union all
+    select is(
+        tests.seen(
+            scenario, 'test_auditor',
+            $query$
+            select tenant
+            from synapsor.replay_events(
+                'Thing', 'shared', '[]', 'app.collect(jsonb,jsonb)'
+            ) as replayed, jsonb_array_elements_text(replayed.state) as tenant
+            $query$
+        ),
+        sees, format('%s: replay_events with %s', walls, scenario)
+    )
+    from scenarios
+    where sees in ('acme', 'nothing');
+$function$;
+
+select tests.replays('both walls');
 
 
 -- Verbs that name an action or a run
@@ -517,6 +624,7 @@ insert into sweeps values
 ),
 ('expiring claims', 'test_worker', '1 hour', 'select synapsor.expire_claims()'),
 ('expiring approvals', 'test_worker', '1 hour', 'select synapsor.expire_approvals()'),
+('going on after adapter steps', 'test_worker', '0', 'select synapsor.run_due_steps()'),
 ('purging', 'test_admin', '1 hour', $$ select synapsor.purge('2026-02-01') $$);
 
 create function tests.sweeps_keep_to_their_tenants(walls text)
@@ -550,6 +658,7 @@ select lives_ok(format('alter table %s disable row level security', name)) from 
 
 select tests.views_show_their_tenants('the first wall', 'test_auditor');
 select tests.private_readers('the first wall');
+select tests.replays('the first wall');
 select tests.others_do_not_exist('the first wall');
 select tests.sweeps_keep_to_their_tenants('the first wall');
 

@@ -10,6 +10,31 @@ set local client_min_messages = error;
 
 select tests.at('2026-01-01 12:00+00');
 
+-- User-supplied SQL of somebody who is nobody else.
+create role app_owner;
+create schema app authorization app_owner;
+grant usage on schema app to public;
+set role app_owner;
+create function app.tells(context jsonb)
+returns jsonb
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+    select jsonb_build_object('result', 'pass', 'metadata', jsonb_build_object(
+        'charge_id', context -> 'parameters' -> 'charge_id',
+        'customer', context -> 'hidden' -> 'customer'
+    ));
+$function$;
+reset role;
+select synapsor.declare_policy(
+    '{"policy": "test.tells.v1", "kind": "code", "evaluator": "app.tells(jsonb)"}'
+);
+select synapsor.declare_policy(
+    '{"policy": "test.blocks.v1", "kind": "data",
+      "conditions": [{"when": {"kind": "always"}, "result": "block", "reason": "no"}]}'
+);
+
 
 -- Every action carries two secrets of its own: charge-<name> is redacted, customer-<name> hidden.
 -- Both are in its idempotency key, the first in its ordering key.
@@ -27,6 +52,7 @@ as $function$
             "hidden": {"tenant_id": {}, "customer": {"from": "customer"}},
             "redact": ["charge_id"],
             "ordering_key": "{charge_id}",
+            "policies": ["test.tells.v1"],
             "idempotency": {"key": "{charge_id}:{customer}"},
             "reconcile": {"operation": "refunds.find"}
         }' || overrides,
@@ -36,6 +62,7 @@ $function$;
 
 select tests.secretive('plain');
 select tests.secretive('mistaken');
+select tests.secretive('blocked', '{"policies": ["test.tells.v1", "test.blocks.v1"]}');
 select tests.secretive(
     'reviewed', '{"approval": {"required": true, "role": "reviewer", "approvals": 3}}'
 );
@@ -101,8 +128,6 @@ end
 $function$;
 
 select tests.claim('claimed');
-select tests.claim('lapsed', '1 minute');
-select tests.advance('2 minutes');
 select synapsor.confirm_external_action(
     tests.claim('succeeded', begins => true), 'succeeded', '{"id": "re_1"}', 're_1'
 );
@@ -113,7 +138,9 @@ select synapsor.confirm_external_action(tests.claim('reconciling', begins => tru
 select tests.advance('40 s');
 select synapsor.claim_external_actions('plain', purpose => 'reconcile', lease => '1 hour');
 select synapsor.confirm_external_action(tests.claim('unknown', begins => true), 'unknown');
-select tests.advance('40 s');
+-- The last one, for the next claim would take it back.
+select tests.claim('lapsed', '1 minute');
+select tests.advance('2 minutes');
 select tests.propose('queued', 'plain');
 select tests.propose('proposed', 'reviewed');
 select tests.act('', 'ruth', roles => array['reviewer']);
@@ -134,11 +161,18 @@ select
         run_id => run_id
     )).action_id as action_id
 from runs;
+-- An event tells that it was blocked.
+select tests.act('', 'alice', 'blocked');
+insert into actions
+select
+    'blocked' as name,
+    (synapsor.invoke_action('test.blocked', tests.arguments('blocked'))).action_id as action_id;
 
 select set_eq(
     $$ select coalesce(delivery_status, status) from synapsor.synapsor_action_invocations $$,
     array[
-        'proposed', 'queued', 'claimed', 'unknown', 'succeeded', 'failed', 'validation_failed'
+        'proposed', 'queued', 'claimed', 'unknown', 'succeeded', 'failed', 'validation_failed',
+        'blocked_by_policy'
     ],
     'there is an action in every state that matters'
 );

@@ -92,6 +92,14 @@ select * from tests.matrix($matrix$
 
     declare_action            . . . . x . .  '{}'
     retire_action             . . . . x . .  'test.none'
+    declare_module            . . . . x . .  'none'
+    entitle_tenant            . . . . x . .  'none', 'none'
+    set_member                . . . . x . .  'none', 'none'
+    declare_policy            . . . . x . .  '{}'
+    declare_state_machine     . . . . x . .  '{}'
+    declare_redaction         . . . . x . .  'none', 'none', 'none'
+    replay_policy             . . . x x . .  'none.v1', null, null
+    replay_events             . . . x x . .  'None', 'none', null, null
 
     start_agent_run           x . . . x . .
     record_agent_step         x . . . x . .  'run_none', 'step'
@@ -122,6 +130,7 @@ select * from tests.matrix($matrix$
     worker_heartbeat          . . x . . . .  'label', array['none']
     expire_claims             . . x . x . .
     expire_approvals          . . x . x . .
+    run_due_steps             . . x . x . .
 
     suspend                   . x . . x . .  'queue', 'none', 'reason'
     resume                    . . . . x . .  'queue', 'none'
@@ -187,11 +196,20 @@ from tests.matrix($matrix$
     _redact                  x x x x x . .  views: computes on its arguments
     _preview                 x x x x x . .  explanations: computes on its arguments
     _named_violations        x x x x x . .  explanations: computes on its arguments
+    _describe_violations     x x x x x . .  explanations: computes on its arguments
     _require_explain_format  x x x x x . .  explanations: computes on its arguments
     _explain                 x x x x x . .  explanations: computes on its arguments
     _explained_actions       x x x x x . .  explanations: security invoker over the views
     _delivery_context        x x x x x . .  explanations: filters by session itself
     _refused_attempts        x x x x x . .  explanations: filters by session itself
+    _delivery_history        x x x x x . .  explanations: filters by session itself
+    _adapter_steps           x x x x x . .  explanations: filters by session itself
+    _policy_places           x x x x x . .  explanations: filters by session itself
+    _grouped_by_action       x x x x x . .  explanations: computes on its arguments
+    _has_redactions          x x x x x . .  views: of the caller itself
+    _shown                   x x x x x . .  views: computes on its arguments, by the rules
+    _cloud_event             x x x x x . .  views: computes on its arguments
+    _as_uri_segment          x x x x x . .  views: computes on its arguments
 $matrix$) as matrix;
 
 select set_eq(
@@ -286,6 +304,8 @@ select * from tests.matrix($matrix$
     synapsor_external_action_events  x x x x x . .
     synapsor_pending_approvals       x x x x x . .
     synapsor_approvals               x x x x x . .
+    synapsor_policy_evaluations      x x x x x . .
+    synapsor_events                  x x x x x . .
     synapsor_agent_workflow_runs     x x x x x . .
     synapsor_agent_run_steps         x x x x x . .
     synapsor_run_graph               x x x x x . .

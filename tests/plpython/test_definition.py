@@ -31,6 +31,16 @@ def with_arg(**spec: Any) -> dict[str, Any]:
     return small(args={"x": spec})
 
 
+BINDING = {
+    "entity_type": "Invoice",
+    "table": "app.invoices",
+    "id_column": "id",
+    "state_column": "state",
+    "entity_id": "{id}",
+    "target_state": "refunded",
+}
+
+
 SOUND = [
     refund(),
     small(),
@@ -39,7 +49,7 @@ SOUND = [
         kind="atomic",
         handler="billing.apply(jsonb, jsonb)",
         args={"id": {"type": "string"}, "to": {"type": "string"}},
-        state_machine={"entity_type": "Invoice", "entity_id": "{id}", "target_state": "{to}"},
+        state_machine={**BINDING, "target_state": "{to}"},
         adapter_steps=[
             {
                 "action": "billing.stripe_refund",
@@ -137,6 +147,29 @@ def test_null_is_not_given() -> None:
     assert normalised(dict.fromkeys(refund(), None) | small()) == normalised(small())
 
 
+def test_a_state_machine_is_bound_by_six_texts() -> None:
+    args = {"id": {"type": "string"}}
+
+    def bound(**changes: Any) -> list[tuple[str, str]]:
+        binding = {**BINDING, **changes}
+        return reasons(small(kind="atomic", handler="f", args=args, state_machine=binding))
+
+    assert bound() == []
+    assert bound(table='app."In.voices""2"', id_column="Id", target_state="{id}") == []
+    for key in BINDING:
+        assert bound(**{key: None}) == [(f"state_machine.{key}", "is required")]
+        assert [path for path, _ in bound(**{key: 1})] == [f"state_machine.{key}"]
+    for table in ("invoices", "a.b.c", "App.invoices", "app.", "app.x y", 'app."', "app.x; drop"):
+        assert [path for path, _ in bound(table=table)] == ["state_machine.table"], table
+    assert bound(entity_id="{nobody}") == [
+        (
+            "state_machine.entity_id",
+            "names {nobody}, which is neither an argument nor a hidden value",
+        )
+    ]
+    assert [path for path, _ in bound(state_column="x" * 64)] == ["state_machine.state_column"]
+
+
 def test_other_kinds_have_no_target() -> None:
     atomic = normalised(small(kind="atomic", handler="f()"))
     assert [atomic[key] for key in ("provider", "account", "operation", "queue")] == [None] * 4
@@ -171,7 +204,7 @@ def test_other_kinds_have_no_target() -> None:
             small(
                 kind="atomic",
                 handler="f",
-                state_machine={"entity_type": "A", "entity_id": "1", "target_state": "x", "y": 1},
+                state_machine={**BINDING, "entity_id": "1", "y": 1},
             ),
             "state_machine.y",
         ),

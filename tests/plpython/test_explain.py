@@ -95,9 +95,13 @@ def a_run(*steps: dict[str, Any], **changed: Any) -> dict[str, Any]:
         },
         "steps": list(steps),
         "external": {},
+        "others": {},
+        "below": {},
         "pending": {},
+        "policies": [],
         "approvals": [],
-        "last": {},
+        "domain_events": [],
+        "history": [],
         "context": {},
         "refusals": 0,
         "refused": [],
@@ -140,6 +144,7 @@ def test_a_run_is_a_tree_a_person_understands() -> None:
             "verdict": "approved",
             "note": "looks right",
             "decided_at": at(2, 3),
+            "voided_at": None,
         }],
     )  # fmt: skip
     assert drawn(document) == (
@@ -171,13 +176,15 @@ def test_a_run_without_steps_is_drawn() -> None:
 def test_a_proposal_says_whose_approval_it_waits_for_and_until_when() -> None:
     pending = {
         "required_role": "billing_reviewer",
+        "approvals_required": 2,
+        "approvals_given": 1,
         "reason": "above the limit",
         "risk": "high",
         "expires_at": at(42),
     }
     document = a_run(
         an_action_step("proposed"),
-        external={ACTION: external(approvals_required=2, approvals_given=1)},
+        external={ACTION: external()},
         pending={ACTION: pending},
     )
     assert remarks(document) == {
@@ -237,6 +244,37 @@ def test_a_queued_action_says_why_it_is_not_running(
     assert remarks(document)[label].startswith(said)
 
 
+def test_an_attempt_given_back_with_a_reason_did_not_fail() -> None:
+    changed = {"attempts": 1, "error_code": "ReadTimeout", "error_message": "no answer"}
+    document = a_run(
+        an_action_step("queued"),
+        external={ACTION: external(**changed)},
+        history=[an_event("Claimed", 2), an_event("Released", 3, error_code="ReadTimeout")],
+    )
+    told = remarks(document)
+    assert told["unknown"] == "how attempt 1 ended: ReadTimeout: no answer"
+    assert "(ReadTimeout)" in told["lost"]
+    assert "failed" not in told
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        ({ACTION: {"is_reconcilable": True}}, "a worker reconciles it, or a person"),
+        (
+            {ACTION: {"is_reconcilable": False}},
+            f"ask the provider, then settle_external_action('{ACTION}', 'succeeded' | 'failed'",
+        ),
+        ({}, f"explain_action('{ACTION}') tells how it is settled"),
+    ],
+)
+def test_an_unknown_outcome_promises_a_worker_only_where_one_may_ask(
+    context: dict[str, Any], said: str
+) -> None:
+    document = a_run(an_action_step("unknown"), external={ACTION: external()}, context=context)
+    assert remarks(document)["next"].startswith(said)
+
+
 def test_a_worker_that_reports_is_not_worth_a_word() -> None:
     document = a_run(
         an_action_step("queued"),
@@ -291,7 +329,7 @@ def test_an_end_says_what_happened(
     document = a_run(
         an_action_step(status),
         external={ACTION: external(**changed)},
-        last={ACTION: {"actor": "otto", "note": "too late"}},
+        history=[an_event("Cancelled", 9, actor="otto", note="too late")],
     )
     assert remarks(document)[label] == said
 
@@ -318,7 +356,8 @@ def test_a_refused_attempt_is_shown_with_its_violations() -> None:
         "└─ ✗ refund · billing.issue_refund v3 · validation failed\n"
         f"     action    {ACTION}\n"
         "     refused   SY003: one violation\n"
-        "               amount_cents minimum"
+        "               amount_cents minimum\n"
+        "     next      nothing was done; correct the input and ask again"
     )
 
 
@@ -338,8 +377,8 @@ def test_what_is_over_reads_the_same_at_any_time() -> None:
 
 
 def test_control_characters_neither_move_the_cursor_nor_forge_a_line() -> None:
-    text = drawn(a_run(a_step("a", message="x\n└─ ✓ b\x1b[2J\u202e\U000e0041")))
-    assert "x\\n└─ ✓ b\\u001b[2J\\u202e\\ue0041" in text
+    text = drawn(a_run(a_step("a", message=FORGERY)))
+    assert SHOWN in text
     assert len(text.splitlines()) == 5
 
 
@@ -395,23 +434,470 @@ def test_an_instant_python_does_not_have_is_left_out() -> None:
     assert remarks(document)["waiting"] == "for a worker on queue billing"
 
 
-def test_an_action_tells_its_story() -> None:
+def an_event(event_type: str, sequence: int, **changed: Any) -> dict[str, Any]:
+    return {
+        "action_id": ACTION,
+        "sequence": sequence,
+        "event_type": event_type,
+        "status": "queued",
+        "actor": "worker_1",
+        "worker_principal": "worker_1",
+        "worker_label": None,
+        "claim_token": 1,
+        "lease_expires_at": at(1, 24),
+        "began": True,
+        "provider_request_id": None,
+        "error_code": None,
+        "confirmed": None,
+        "note": None,
+        "occurred_at": at(1, 25),
+    } | changed
+
+
+def an_evaluation(result: str, policy: str = "billing.limit.v1", **changed: Any) -> dict[str, Any]:
+    evidence: dict[str, Any] = {
+        "default_applied": False,
+        "decided_by": None,
+        "conditions": [],
+        "leaves": 0,
+    }
+    return {
+        "action_id": ACTION,
+        "policy": policy,
+        "mode": "enforce",
+        "result": result,
+        "reason": None,
+        "guidance": None,
+        "evaluated_at": at(0),
+        "evidence": evidence | changed.pop("evidence", {}),
+    } | changed
+
+
+def a_domain_event(event_type: str, sequence: int, **changed: Any) -> dict[str, Any]:
+    return {
+        "action_id": ACTION,
+        "event_type": event_type,
+        "subject_type": "Invoice",
+        "subject_id": "i1",
+        "sequence": sequence,
+        "from": None,
+        "to": None,
+        "emitted": 2,
+    } | changed
+
+
+def an_action(status: str = "completed", **changed: Any) -> dict[str, Any]:
+    """Build the facts of an atomic action; keys of the action itself go into `about`."""
+    document = a_run(steps=[], skipped=[], story=[])
+    del document["run"]
+    document["action"] = {
+        "action_id": ACTION,
+        "tenant_id": "acme",
+        "action": "billing.record_refund",
+        "version": 2,
+        "kind": "atomic",
+        "actor": "ada",
+        "status": status,
+        "input": '{"invoice_id": "i1"}',
+        "bound": {"tenant_id": "[redacted]", "principal": "[redacted]"},
+        "exit_data": None,
+        "run_id": None,
+        "step_key": None,
+        "causation_id": None,
+        "error_code": None,
+        "error_message": None,
+        "violations": None,
+        "started_at": at(0),
+        "finished_at": None if status in {"running", "waiting_for_approval"} else at(0, 0.3),
+    } | changed.pop("about", {})
+    document["others"] = {ACTION: {"version": 2, "kind": "atomic", "status": status}}
+    return document | changed
+
+
+def body(document: dict[str, Any]) -> list[str]:
+    """Return the lines of a picture below what every action tells."""
+    return drawn(document).splitlines()[4:]
+
+
+FORGERY = "x\n└─ ✓ b\x1b[2J\u202e\U000e0041\u2028\x7f"
+SHOWN = "x\\n\\u2514\\u2500 ✓ b\\u001b[2J\\u202e\\ue0041\\u2028\\u007f"
+
+
+def test_an_atomic_action_tells_everything_that_became_of_it() -> None:
+    document = an_action(
+        about={"exit_data": '{"charge_id": "ch_9"}'},
+        policies=[
+            an_evaluation("pass", evidence={"default_applied": True}),
+            an_evaluation(
+                "warn",
+                "billing.draft.v2",
+                mode="shadow",
+                reason="large",
+                guidance="ask finance",
+                evidence={
+                    "decided_by": 1,
+                    "leaves": 2,
+                    "conditions": [
+                        {"kind": "parameter", "path": "parameters.amount", "operator": "gt",
+                         "value": 50, "held": True},
+                        {"kind": "comparison", "left": "parameters.a", "operator": "equals",
+                         "right": "parameters.b", "held": False},
+                    ],
+                },
+            ),
+        ],
+        approvals=[{
+            "action_id": ACTION, "reviewer": "rita", "verdict": "approved", "note": 'a "good" one',
+            "decided_at": at(0, 0.2), "voided_at": None,
+        }],
+        domain_events=[
+            a_domain_event("InvoiceRefunded", 7),
+            a_domain_event("StateTransitioned", 8, **{"from": "paid", "to": "refunded"}),
+            a_domain_event("AdapterInvocationStarted", 1),
+        ],
+        below={ACTION: [STEP]},
+        external={
+            STEP: external(
+                attempts=1, worker_principal="fleet", provider_request_id="re_1", status="succeeded"
+            )
+        },
+        steps=[an_adapter_step("succeeded")],
+        skipped=[{"place": 2, "action": "billing.sms"}],
+    )  # fmt: skip
+    assert drawn(document) == (
+        f"action {ACTION} · billing.record_refund v2 · completed after 300 ms\n"
+        "  invoked   2026-11-22 11:00:00 UTC by ada of acme\n"
+        '  asked     {"invoice_id": "i1"}\n'
+        "  bound     principal, tenant_id from the session\n"
+        "  policy    billing.limit.v1: pass, no condition held\n"
+        "  shadow    billing.draft.v2: warn, condition 2: parameters.amount > 50 and not"
+        " parameters.a =\n"
+        "            parameters.b\n"
+        "            recorded only, a shadow decides nothing\n"
+        '  reason    "large"\n'
+        '  guidance  "ask finance"\n'
+        '  approved  by rita after 200 ms: "a \\"good\\" one"\n'
+        "  moved     Invoice i1 from paid to refunded\n"
+        "  event     InvoiceRefunded of Invoice i1, number 7\n"
+        "  event     StateTransitioned of Invoice i1, number 8\n"
+        '  answer    {"charge_id": "ch_9"}\n'
+        "  skipped   step 2, billing.sms: by its condition or input\n"
+        "  steps\n"
+        "  └─ ✓ billing.mail v1 · succeeded after 2 s\n"
+        f"       action    {STEP}\n"
+        '       asked     {"charge_id": "ch_9"}\n'
+        "       worker    fleet, attempt 1 of 3, stripe refunds.create\n"
+        "       provider  re_1"
+    )
+
+
+STEP = "act_01JDQ4ZK3MTN5XV8Q2B7C9D0EG"
+
+
+def an_adapter_step(status: str) -> dict[str, Any]:
+    return {
+        "action_id": STEP,
+        "action": "billing.mail",
+        "status": status,
+        "input": '{"charge_id": "ch_9"}',
+        "exit_data": None,
+        "error_code": None,
+        "error_message": None,
+        "violations": None,
+        "started_at": at(0),
+        "finished_at": at(0, 2) if status in {"succeeded", "failed"} else None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [
+        ({"conditions": [{"kind": "always", "held": True}], "leaves": 1, "decided_by": 0},
+         ", condition 1: always"),
+        ({"conditions": [{"kind": "jsonpath", "path": "$.args.a == 1", "held": True}], "leaves": 5,
+          "decided_by": 0}, ", condition 1: jsonpath $.args.a == 1 and 2 more"),
+        ({"conditions": [{"kind": "parameter", "path": "parameters.a", "operator": "exists",
+                          "held": True}], "leaves": 1, "decided_by": 0},
+         ", condition 1: parameters.a exists"),
+        ({"code": {"registered": True, "evaluator": "app.check(jsonb)"}},
+         ", evaluator app.check(jsonb)"),
+        ({"code": {"registered": False}}, ", not registered"),
+        ({"fallback": {"policy": "a.v1", "trigger": "data_result"},
+          "code": {"registered": True, "evaluator": "app.check(jsonb)"}},
+         ", then a.v1 on data result, evaluator app.check(jsonb)"),
+        ({"errors": [{"path": "conditions[0].when", "reason": "orders a string against a number"}]},
+         ", conditions[0].when orders a string against a number"),
+    ],
+)  # fmt: skip
+def test_the_deciding_condition_is_told(evidence: dict[str, Any], said: str) -> None:
+    document = an_action("blocked_by_policy", policies=[an_evaluation("block", evidence=evidence)])
+    assert remarks(document, ACTION)["policy"] == "billing.limit.v1: block" + said
+
+
+def test_a_policy_asked_again_says_so() -> None:
+    evaluations = [an_evaluation("pass"), an_evaluation("block", evaluated_at=at(2))]
+    lines = body(an_action("blocked_by_policy", policies=evaluations))
+    assert lines[:2] == [
+        "  policy    billing.limit.v1: pass",
+        "  policy    billing.limit.v1 again after 2 min: block",
+    ]
+
+
+def test_in_a_run_only_policies_that_objected_are_told() -> None:
     document = a_run(
+        an_action_step("queued"),
+        external={ACTION: external()},
+        policies=[
+            an_evaluation("pass"),
+            an_evaluation("block", "billing.draft.v1", mode="shadow"),
+            an_evaluation("warn", "billing.other.v1"),
+        ],
+    )
+    assert remarks(document)["policy"] == "billing.other.v1: warn"
+    assert "billing.limit.v1" not in drawn(document)
+    assert "billing.draft.v1" not in drawn(document)
+
+
+def test_bound_values_are_shown_to_those_who_see_them() -> None:
+    document = an_action(about={"bound": {"customer": "c\u202e1"}})
+    assert remarks(document, ACTION)["bound"] == '{"customer": "c\\u202e1"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "label", "said", "follows"),
+    [
+        ("blocked_by_policy", "SY009", "blocked", "SY009: why", "nothing was done; ask for what"),
+        ("validation_failed", "SY003", "refused", "SY003: why", "nothing was done; correct the"),
+        ("failed", "P0001", "failed", "P0001: why", "nothing was done; ask again once"),
+        ("cancelled", "expired", "expired", "nobody approved it in time", ""),
+        ("cancelled", "cancelled", "cancelled", "before it was performed", ""),
+    ],
+)
+def test_an_end_without_success_says_why_and_what_next(
+    status: str, code: str, label: str, said: str, follows: str
+) -> None:
+    about = {"error_code": code, "error_message": "why"}
+    told = remarks(an_action(status, about=about), ACTION)
+    assert told[label] == said
+    assert told.get("next", "").startswith(follows)
+
+
+def test_a_failure_that_holds_its_key_says_how_to_ask_again() -> None:
+    document = an_action("failed")
+    document["others"][ACTION]["holds_key"] = True
+    assert remarks(document, ACTION)["next"].endswith("with another idempotency key")
+
+
+@pytest.mark.parametrize(
+    ("status", "waiting", "follows"),
+    [
+        ("queued", f"for 1 of 1 adapter step: {STEP} queued", "it completes once"),
+        ("unknown", f"for 1 of 1 adapter step: {STEP} unknown", "a worker reconciles it"),
+        ("succeeded", "for run_due_steps: 1 adapter step ended", "run_due_steps, which workers"),
+    ],
+)
+def test_a_running_action_says_what_it_waits_for(status: str, waiting: str, follows: str) -> None:
+    document = an_action(
+        "running",
+        below={ACTION: [STEP]},
+        context={STEP: {"is_reconcilable": True}},
+        external={STEP: external(status=status)},
+        steps=[an_adapter_step(status)],
+    )
+    told = remarks(document, ACTION)
+    assert told["waiting"] == waiting
+    assert told["next"].startswith(follows)
+
+
+def test_a_failed_step_is_what_to_retry() -> None:
+    document = an_action(
+        "failed", below={ACTION: [STEP]}, external={STEP: external(status="failed")}
+    )
+    told = remarks(document, ACTION)["next"]
+    assert told == f"what it did stands: retry_external_action on {STEP}"
+    document["external"][STEP]["status"] = "cancelled"
+    assert remarks(document, ACTION)["next"].startswith("what it did stands; a step that was")
+
+
+@pytest.mark.parametrize(
+    ("lost", "claimed_by", "said"),
+    [
+        ({}, "worker_2", "after delivery began, lease ended 11:01:24; taken over by worker_2"),
+        ({}, "worker_1", "after delivery began, lease ended 11:01:24; claimed again by the same"),
+        ({"began": False}, None,
+         "before delivery began, lease ended 11:01:24; nobody has taken over"),
+        ({"event_type": "Released"}, "worker_2",
+         "after delivery began, given back 11:01:25; taken over by worker_2"),
+        ({"status": "unknown", "lease_expires_at": None}, None,
+         "after delivery began, lease ended before 11:01:25; the outcome is unknown"),
+        ({"worker_label": "pod 7", "lease_expires_at": "2026-11-22T12:00:01+01:00"}, None,
+         "(pod 7) after delivery began, lease ended 11:00:01; nobody has taken over"),
+        ({"lease_expires_at": "2026-11-23T00:00:01+00:00"}, None,
+         "after delivery began, lease ended 2026-11-23 00:00:01; nobody has taken over"),
+    ],
+)  # fmt: skip
+def test_a_lost_lease_says_whose_when_and_what_then(
+    lost: dict[str, Any], claimed_by: str | None, said: str
+) -> None:
+    history = [an_event("Claimed", 2), an_event("LeaseExpired", 3) | lost]
+    if claimed_by:
+        history.append(an_event("Claimed", 4, worker_principal=claimed_by, claim_token=2))
+    document = a_run(an_action_step("queued"), external={ACTION: external()}, history=history)
+    assert remarks(document)["lost"] == f"worker_1 {said}"
+
+
+def test_a_reconciliation_lost_is_no_delivery_lost() -> None:
+    history = [
+        an_event("Claimed", 2, note="to reconcile"),
+        an_event("LeaseExpired", 3, began=False, status="unknown"),
+    ]
+    document = a_run(an_action_step("unknown"), external={ACTION: external()}, history=history)
+    assert remarks(document)["lost"].startswith("worker_1 while asking the provider, lease ended")
+
+
+@pytest.mark.parametrize(
+    ("event", "label", "said"),
+    [
+        (an_event("LateConfirmation", 5, confirmed="succeeded", provider_request_id="re_1",
+                  error_code="SY031"), "late",
+         "worker_1 reported succeeded re_1 too late (SY031); kept as evidence"),
+        (an_event("ApprovalVoided", 5), "voided",
+         "the intent is not what was approved: it has to be approved anew"),
+        (an_event("Retried", 5, actor="otto", note="try it"), "retried", 'by otto: "try it"'),
+        (an_event("Settled", 5, actor="otto", status="succeeded"), "settled",
+         "as succeeded by otto"),
+        (an_event("Quarantined", 5, actor="otto", note="disk"), "restored",
+         'an earlier database, as otto declared: "disk"'),
+    ],
+)  # fmt: skip
+def test_an_incident_is_told(event: dict[str, Any], label: str, said: str) -> None:
+    document = a_run(an_action_step("queued"), external={ACTION: external()}, history=[event])
+    assert remarks(document)[label] == said
+
+
+def test_of_many_incidents_the_latest_are_told_in_order() -> None:
+    history = [an_event("Retried", place, note=str(place)) for place in range(1, 31)]
+    document = a_run(an_action_step("queued"), external={ACTION: external()}, history=history)
+    lines = [line for line in drawn(document).splitlines() if "retried" in line]
+    assert [line[-4:] for line in lines] == [f'"{place}"' for place in range(21, 31)]
+    assert remarks(document)["earlier"] == "20 more in synapsor_external_action_events"
+
+
+def test_a_void_approval_is_not_shown_as_one_that_counts() -> None:
+    approval = {"action_id": ACTION, "reviewer": "rita", "verdict": "approved", "note": None,
+                "decided_at": at(1), "voided_at": at(2)}  # fmt: skip
+    document = a_run(an_action_step("queued"), external={ACTION: external()}, approvals=[approval])
+    assert remarks(document)["approved"] == "by rita after 1 min, no longer counted"
+
+
+def test_a_step_of_a_run_tells_its_transition_and_what_happened() -> None:
+    document = a_run(
+        an_action_step("completed"),
+        others={ACTION: {"version": 2, "kind": "atomic", "status": "completed"}},
+        domain_events=[
+            a_domain_event("InvoiceRefunded", 1, emitted=22),
+            a_domain_event("StateTransitioned", 2, emitted=22, **{"from": "paid", "to": "open"}),
+        ],
+    )
+    assert "✓ refund · billing.issue_refund v2 · completed" in drawn(document)
+    assert remarks(document) == {
+        "action": ACTION,
+        "moved": "Invoice i1 from paid to open",
+        "events": "InvoiceRefunded, StateTransitioned",
+        "": "and 20 more in synapsor_events",
+    }
+
+
+def strings(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """List the paths of every text in a document."""
+    if isinstance(value, str):
+        return [path]
+    if not isinstance(value, dict | list):
+        return []
+    members = value.items() if isinstance(value, dict) else enumerate(value)
+    return [found for key, member in members for found in strings(member, (*path, key))]
+
+
+FIXED = {"mode", "kind", "event_type", "evaluated_at", "relation", "state"}
+
+
+def everything(*, in_a_run: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "policies": [an_evaluation("block", reason="r", guidance="g", evidence={
+            "decided_by": 0, "leaves": 1,
+            "conditions": [{"kind": "parameter", "path": "parameters.a", "operator": "equals",
+                            "value": "v", "held": True}],
+            "fallback": {"policy": "a.v1", "trigger": "missing"},
+            "code": {"registered": True, "evaluator": "app.check(jsonb)"},
+            "errors": [{"path": "p", "reason": "r"}],
+        })],
+        "approvals": [{"action_id": ACTION, "reviewer": "rita", "verdict": "approved", "note": "n",
+                       "decided_at": at(1), "voided_at": None}],
+        "domain_events": [
+            a_domain_event("StateTransitioned", 1, **{"from": "paid", "to": "refunded"})
+        ],
+        "history": [
+            an_event(kind, 1, worker_label="label", note="n", provider_request_id="re")
+            for kind in ("Claimed", "LeaseExpired", "LateConfirmation", "Retried", "Settled",
+                         "Quarantined")
+        ],
+        "external": {ACTION: external(worker_principal="w", worker_label="l", error_code="e",
+                                      error_message="m", provider_request_id="re")},
+    }  # fmt: skip
+    if in_a_run:
+        return a_run(
+            a_step("a", message="m", risk="high", input="i", exit_data="o", evidence="e"),
+            an_action_step("failed", input="i", exit_data="o"),
+            **facts,
+        )
+    about = {"error_code": "e", "error_message": "m", "bound": {"b": "v"}, "exit_data": "o",
+             "run_id": RUN, "step_key": "s", "causation_id": "c", "violations": "v"}  # fmt: skip
+    story = [{
+        "event_type": "Failed", "status": "failed", "actor": "a", "worker_label": "l", "attempt": 1,
+        "provider_request_id": "re", "error_code": "e", "note": "n", "occurred_at": at(1),
+    }]  # fmt: skip
+    return an_action(
+        "failed", about=about, story=story, steps=[an_adapter_step("failed")],
+        skipped=[{"place": 1, "action": "a.b"}], **facts,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("in_a_run", [True, False])
+def test_no_text_of_anybody_forges_a_line_wherever_it_stands(*, in_a_run: bool) -> None:
+    plain = everything(in_a_run=in_a_run)
+    shape = [line.split() for line in drawn(plain).splitlines()]
+    paths = [path for path in strings(plain) if path[-1] not in FIXED]
+    assert len(paths) > 50
+    for path in paths:
+        document = everything(in_a_run=in_a_run)
+        owner: Any = document
+        for key in path[:-1]:
+            owner = owner[key]
+        if any(mark in str(owner[path[-1]]) for mark in (":", "act_", "run_", "failed")):
+            continue  # instants, ids and statuses are never anybody's text
+        owner[path[-1]] += FORGERY
+        text = drawn(document)
+        assert text.replace("\n", "").isprintable(), path
+        assert text.count("└─") == drawn(plain).count("└─"), path
+        grown = len(text.splitlines()) - len(shape)
+        assert 0 <= grown <= 2, path
+        for line in text.splitlines():
+            assert explain._columns(line) <= explain.WIDTH, path  # noqa: SLF001
+
+
+def test_an_action_tells_its_story() -> None:
+    document = an_action(
         external={ACTION: external(worker_principal="fleet", attempts=1)},
-        action={
-            "action_id": ACTION,
-            "tenant_id": "acme",
+        about={
             "action": "billing.issue_refund",
             "version": 1,
             "kind": "external",
             "actor": "agent-7",
             "status": "succeeded",
             "input": '{"charge_id": "ch_1"}',
-            "exit_data": None,
+            "bound": None,
             "run_id": RUN,
             "step_key": "refund",
-            "causation_id": None,
-            "started_at": at(0),
             "finished_at": at(3),
         },
         story=[
@@ -439,7 +925,6 @@ def test_an_action_tells_its_story() -> None:
             },
         ],
     )
-    del document["run"]
     assert drawn(document) == (
         f"action {ACTION} · billing.issue_refund v1 · succeeded after 3 min\n"
         "  proposed  2026-11-22 11:00:00 UTC by agent-7 of acme\n"

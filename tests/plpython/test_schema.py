@@ -258,7 +258,7 @@ def test_no_violation_repeats_a_value() -> None:
 @given(st.text(max_size=100))
 def test_paths_are_readable(name: str) -> None:
     path = schema.child_path("$", name)
-    assert len(path) <= 6 * 64 + 4
+    assert len(path if path == name else json.loads(path)[0]) <= 64
     assert path.isascii()
     assert re.search(r"[\x00-\x1f]", path) is None
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synapsor_plpython.template import RenderError, TemplateError, parse
+from plpython.samples import json_values
+from synapsor_plpython import canonical
+from synapsor_plpython.template import RenderError, TemplateError, parse, render_json
 
 ROOTS = frozenset({"parameters", "hidden", "result"})
 
@@ -112,3 +115,66 @@ def test_more_than_a_reference_is_text() -> None:
 def test_refuses_malformed_rooted_references(text: str, reason: str) -> None:
     with pytest.raises(TemplateError, match=reason):
         parse(text, roots=ROOTS)
+
+
+NAMED: dict[str, object] = {
+    "id": "inv_1",
+    "n": 3,
+    "nothing": None,
+    "result": {"refund": {"id": "re_1", "amount": 2500, "lines": [1, {"a": None}]}, "ok": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "rendered"),
+    [
+        ("{id}", "inv_1"),
+        ("{n}", 3),
+        ("{nothing}", None),
+        ("{missing}", None),
+        ("{result.missing.deep}", None),
+        ("{id.deeper}", None),
+        ("{result.refund}", {"id": "re_1", "amount": 2500, "lines": [1, {"a": None}]}),
+        ("{result.refund.id}/{n} {{{result.ok}}}", "re_1/3 {true}"),
+        ("plain", "plain"),
+        ({"{id}": "{id}", "b": ["{n}", {"c": "x{n}"}], "d": 1.5}, None),
+        ([None, True, False, 0, "", [], {}], [None, True, False, 0, "", [], {}]),
+    ],
+)
+def test_a_document_is_filled(document: object, rendered: object) -> None:
+    if rendered is None and isinstance(document, dict):
+        rendered = {"{id}": "inv_1", "b": [3, {"c": "x3"}], "d": 1.5}
+    assert json.loads(render_json(document, NAMED)) == rendered
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ("x{missing}", "{missing} is absent"),
+        ({"a": ["x{result.refund}"]}, "{result.refund} is object"),
+        ("{nothing}!", "{nothing} is null"),
+        ("a{", "unpaired { at character 2"),
+        ("{a b}", "no name or path between the braces at character 1"),
+        ("{}", "no name or path"),
+        ("{a..b}", "no name or path"),
+        ("{" + ".".join("abcdefghijklm") + "}", "more than 12 segments"),
+    ],
+)
+def test_what_cannot_be_filled_is_named(document: object, reason: str) -> None:
+    with pytest.raises(TemplateError, match=reason):
+        render_json(document, NAMED)
+
+
+@given(json_values())
+def test_any_value_comes_through_a_reference_unchanged(value: object) -> None:
+    assert canonical.loads(render_json("{a.b}", {"a": {"b": value}})) == canonical.loads(
+        canonical.canonicalize(value)
+    )
+
+
+def test_numbers_keep_every_digit() -> None:
+    text = '{"a": 9007199254740993, "b": 0.1000000000000000055, "c": 1E+400, "d": 1.50}'
+    rendered = render_json({"x": "{v}"}, {"v": canonical.loads(text)})
+    assert canonical.loads(rendered)["x"] == canonical.loads(text)
+    assert "9007199254740993" in rendered
+    assert "0.1000000000000000055" in rendered

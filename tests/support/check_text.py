@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WIDTH = 100
+WIDTH = 120
 
 
 def complaints(file: Path) -> Iterator[str]:

@@ -15,6 +15,10 @@ select synapsor.retire_action('billing.retired_refund');
 select synapsor.bind_role('test_auditor', '{"tenants": "*", "principal": "olga"}');
 select synapsor.add_session_key('key-1', 'a secret of at least thirty-two bytes');
 select synapsor.suspend('queue', 'paused_queue', 'maintenance');
+select synapsor.declare_module('crm', 'what is known of customers');
+select synapsor.entitle_tenant('acme', 'crm');
+select synapsor.set_member('acme', 'ada', array['billing_clerk'], array['crm.update']);
+select synapsor.declare_redaction('action_evidence', 'charge_id', 'tokenize', 'a reason');
 commit;
 
 -- A run, with an action in it that waits for approval.
@@ -44,6 +48,79 @@ commit;
 begin;
 select tests.session('acme', 'agent-7', actor_type => 'agent');
 select status from synapsor.invoke_action('billing.issue_refund', '{"charge_id": 5}');
+commit;
+
+-- The pipeline: an atomic action whose policy passes, whose state machine allows it, whose limit has
+-- room, and whose adapter step has ended; another that is blocked.
+create schema shop;
+create table shop.invoices (id text primary key, state text not null);
+insert into shop.invoices values ('i1', 'paid');
+create function shop.record_refund(context jsonb, parameters jsonb)
+returns jsonb
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    update shop.invoices set state = 'refunded' where id = parameters ->> 'invoice_id';
+    return '{"success": true, "events": [
+        {"type": "InvoiceRefunded", "subject_type": "Invoice", "subject_id": "i1"}
+    ]}';
+end
+$function$;
+-- A login of the tests that is no member of any role of the extension.
+alter function shop.record_refund(jsonb, jsonb) owner to test_stranger;
+alter table shop.invoices owner to test_stranger;
+alter schema shop owner to test_stranger;
+grant usage on schema shop to synapsor_guest;
+grant select, update on shop.invoices to synapsor_guest;
+
+begin;
+select tests.session('acme', 'ada');
+select policy from synapsor.declare_policy(
+    '{"policy": "shop.limit.v1", "kind": "data", "conditions": [{
+        "when": {
+            "kind": "parameter", "path": "parameters.amount_cents", "operator": "gt", "value": 9
+        },
+        "result": "block", "reason": "over the limit"
+    }]}'
+);
+select entity_type from synapsor.declare_state_machine(
+    '{"entity_type": "Invoice", "states": {"paid": "initial", "refunded": "terminal"},
+      "transitions": [{"from": "paid", "to": "refunded", "action": "shop.record_refund"}]}'
+);
+select tests.a_contract('{"queue": "mails"}', 'shop.send_mail');
+select version from synapsor.declare_action('{
+    "action": "shop.record_refund", "kind": "atomic", "handler": "shop.record_refund(jsonb,jsonb)",
+    "args": {"invoice_id": {"type": "string"}, "amount_cents": {"type": "integer"}},
+    "hidden": {"tenant_id": {}}, "mutates_domain": true,
+    "emits_events": ["InvoiceRefunded"], "policies": ["shop.limit.v1"],
+    "limits": [{"sum": "amount_cents", "max": 100, "per": "day"}],
+    "state_machine": {
+        "entity_type": "Invoice", "table": "shop.invoices", "id_column": "id",
+        "state_column": "state", "entity_id": "{invoice_id}", "target_state": "refunded"
+    },
+    "adapter_steps": [{
+        "action": "shop.send_mail", "input": {"charge_id": "ch_9", "amount_cents": 1}
+    }]
+}');
+select status from synapsor.invoke_action(
+    'shop.record_refund', '{"invoice_id": "i1", "amount_cents": 5}'
+);
+select status from synapsor.invoke_action(
+    'shop.record_refund', '{"invoice_id": "i1", "amount_cents": 10}'
+);
+commit;
+
+begin;
+select tests.session('acme', 'worker-1');
+select
+    claim.action_id as mail,
+    claim.claim_token as mail_token
+from synapsor.claim_external_actions('mails') as claim \gset
+select status from synapsor.confirm_external_action(
+    :'mail', 'succeeded', claim_token => :mail_token
+);
 commit;
 
 -- Queued, two of them in one lane; another tenant's; one that is over before it began.

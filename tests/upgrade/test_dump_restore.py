@@ -105,6 +105,7 @@ def test_a_dump_restored_elsewhere_holds_every_row(
         connection.execute("create database restored template template0")
         # Login roles are the administrator's; the group roles come with the extension.
         connection.execute("create role test_auditor login")
+        connection.execute("create role test_stranger login")
     restored = Database(other_cluster, "restored")
     run(bindir() / "pg_restore", "--exit-on-error", f"--dbname={restored()}", dump)
 

@@ -1,0 +1,85 @@
+-- Each adapter step of a performed action becomes an external action of its contract, in the same
+-- transaction (stage 8). Returns the events that tell of it.
+create or replace function synapsor._start_adapter_steps(
+    invocation synapsor.action_invocations,
+    contract synapsor.action_contracts,
+    session jsonb,
+    result jsonb
+)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    intent constant jsonb := invocation.intent::jsonb;
+    named constant jsonb := jsonb_build_object(
+        'parameters', intent -> 'arguments', 'hidden', intent -> 'hidden', 'result', result
+    );
+    step jsonb;
+    ordinal bigint;
+    step_contract synapsor.action_contracts;
+    bound synapsor.bound_parameters;
+    started synapsor.external_action;
+    input jsonb;
+    events jsonb := jsonb_build_array();
+begin
+    for step, ordinal in
+        select declared.value, declared.ordinality
+        from jsonb_array_elements(contract.definition -> 'adapter_steps') with ordinality as declared
+    loop
+        continue when step ->> 'when' is not null and not coalesce(
+            jsonb_path_query_first(named, (step ->> 'when')::jsonpath, '{}', true) = 'true', false
+        );
+        input := synapsor._render(step -> 'input', named);
+        continue when input is null or input = 'null';
+        step_contract := synapsor._resolve_contract(step ->> 'action', null);
+        -- One step of one invocation: performing it twice cannot send it twice.
+        select parameters.* into strict bound
+        from synapsor._bind(
+            step_contract, array[input], array[invocation.action_id || ':' || ordinal], session
+        ) as parameters;
+        if bound.error_code is not null then
+            raise exception using
+                errcode = 'SY013',
+                message = format(
+                    'adapter step %s of %s does not fit %s: %s', ordinal, contract.action, step_contract.action,
+                    bound.error_message
+                ),
+                detail = synapsor._describe_violations(bound.violations);
+        end if;
+        select proposed.* into strict started
+        from synapsor._admit(
+            step_contract, session, array[bound], invocation.run_id, null,
+            coalesce(invocation.correlation_id, invocation.action_id), invocation.action_id, null,
+            raises_when_blocked => true, reports_to => invocation.action_id,
+            retry => synapsor._step_retry(step, step_contract)
+        ) as proposed;
+        events := events || jsonb_build_array(jsonb_build_object(
+            'type', 'AdapterInvocationStarted', 'subject_type', 'AdapterInvocation', 'subject_id', started.action_id,
+            'payload', jsonb_build_object('step', ordinal, 'action', step_contract.action)
+        ));
+    end loop;
+    return events;
+end;
+$function$;
+
+-- A step's own retry policy over its contract's: never more than one attempt where the contract is
+-- not idempotent, never more than five at all (seeds/pipeline-stages.txt, stage 8).
+create or replace function synapsor._step_retry(step jsonb, contract synapsor.action_contracts)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    asked jsonb := coalesce(nullif(step -> 'retry', 'null'), '{}');
+    attempts integer := coalesce((asked ->> 'max_attempts')::integer, contract.max_attempts);
+begin
+    if not contract.idempotent then
+        return asked || '{"max_attempts": 1}';
+    elsif attempts > 5 then
+        raise notice 'an adapter step is attempted 5 times at most, not %', attempts;
+        return asked || '{"max_attempts": 5}';
+    end if;
+    return nullif(asked, '{}');
+end;
+$function$;
