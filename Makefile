@@ -40,7 +40,15 @@ installcheck:
 VENV = .venv/bin
 LINTED_SQL = $(wildcard sql/*_*/ sql/upgrades/ tests/database/ tests/upgrade/)
 
-.PHONY: prepare private demo psql stop test pytest lint bench bench-quick
+.PHONY: help prepare private demo psql stop test pytest lint bench bench-quick
+
+help:
+	@echo 'make demo            the whole story on a private PostgreSQL, narrated'
+	@echo 'make psql, stop      open the database of the demo; stop its server'
+	@echo 'make test            all tests, then all linters'
+	@echo 'make pytest ARGS=…   some tests; make lint: the linters alone'
+	@echo 'make bench           measure against the leanest schema; make bench-quick: shorter'
+	@echo 'make, make install, make installcheck     as for every extension, PG_CONFIG= is honoured'
 
 prepare:
 	@PG_CONFIG=$(if $(filter file,$(origin PG_CONFIG)),,$(PG_CONFIG)) tests/support/prepare
@@ -60,7 +68,9 @@ stop:
 lint: prepare
 	@tests/support/lint $(LINTED_SQL)
 
-test: lint pytest
+# Style never hides the result.
+test: pytest
+	@$(MAKE) --no-print-directory lint
 
 pytest: prepare
 	$(VENV)/python -m pytest $(ARGS)

@@ -80,6 +80,8 @@ def worker(
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    # the worker itself says what it cannot do without a connection
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     _load(handlers)
     _tell(
         lambda: Worker(
@@ -93,7 +95,8 @@ def worker(
             drain=drain,
             listen=listen,
             listen_dsn=listen_dsn,
-        ).run(until_idle=until_idle)
+        ).run(until_idle=until_idle),
+        role="synapsor_worker",
     )
 
 
@@ -103,7 +106,11 @@ def _load(modules: list[str] | None) -> None:
     if modules:
         sys.path.insert(0, "")  # they may live in the current folder
         for module in modules:
-            importlib.import_module(module)
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                typer.echo(f"cannot load --handlers {module}: {error}", err=True)
+                raise typer.Exit(2) from error
     else:
         for provider in entry_points(group="synapsor_pg.providers"):
             try:
@@ -126,7 +133,7 @@ def pending(*, dsn: Dsn = "", as_json: AsJson = False) -> None:
             cursor.execute("select * from synapsor.synapsor_pending_approvals order by created_at")
             return cursor.fetchall()
 
-    rows = _tell(read)
+    rows = _tell(read, role="synapsor_approver")
     if as_json:
         _print_json([asdict(row) for row in rows])
         return
@@ -192,7 +199,7 @@ def explain(
                 return client.explain_agent_run(subject_id, format=style)
             return client.explain_action(subject_id, format=style)
 
-    typer.echo(_tell(read))
+    typer.echo(_tell(read, role="synapsor_auditor"))
 
 
 def _decide(dsn: str, as_json: bool, verb: Callable[[Client], ExternalAction]) -> None:
@@ -200,7 +207,7 @@ def _decide(dsn: str, as_json: bool, verb: Callable[[Client], ExternalAction]) -
         with psycopg.connect(dsn) as connection:
             return verb(Client(connection))
 
-    action = _tell(decide)
+    action = _tell(decide, role="synapsor_approver")
     if as_json:
         _print_json(asdict(action))
     else:
@@ -208,10 +215,13 @@ def _decide(dsn: str, as_json: bool, verb: Callable[[Client], ExternalAction]) -
         typer.echo(f"{action.action_id} is {action.status}{remark}")
 
 
-def _tell(act: Callable[[], Any]) -> Any:
-    """Do it; say what the database refused, and exit with 1."""
+def _tell(act: Callable[[], Any], *, role: str) -> Any:
+    """Do it; say what the database refused, and which role it takes, and exit with 1."""
     try:
         return act()
+    except psycopg.errors.InsufficientPrivilege as error:
+        typer.echo(f"{str(error).strip()} (grant {role} to <login>)", err=True)
+        raise typer.Exit(1) from error
     except (SynapsorError, psycopg.Error) as error:
         typer.echo(str(error).strip(), err=True)
         raise typer.Exit(1) from error

@@ -25,11 +25,19 @@ from synapsor_pg.models import (
     ConfirmationResult,
     Contract,
     DeliveryStart,
+    Entitlement,
+    EventReplay,
     ExternalAction,
     Invocation,
     Json,
     JsonObject,
+    Member,
+    Module,
+    Policy,
+    PolicyReplay,
+    Redaction,
     Run,
+    StateMachine,
     Step,
     Suspension,
     WorkerPresence,
@@ -148,6 +156,101 @@ class Client:
     def retire_action(self, action: str, *, version: int | None = None) -> list[Contract]:
         """Retire one version, or all; what is in flight finishes."""
         return self._rows("retire_action", Contract, action=action, version=version)
+
+    # the mutation pipeline
+
+    def declare_module(self, namespace: str, *, description: str | None = None) -> Module:
+        """Declare a module: from now on its actions are for entitled tenants only."""
+        return self._row("declare_module", Module, namespace=namespace, description=description)
+
+    def entitle_tenant(
+        self, tenant_id: str, namespace: str, *, enabled: bool | None = None
+    ) -> Entitlement:
+        """Say whether a tenant may use a declared module."""
+        return self._row(
+            "entitle_tenant",
+            Entitlement,
+            tenant_id=tenant_id,
+            namespace=namespace,
+            enabled=enabled,
+        )
+
+    def set_member(
+        self,
+        tenant_id: str,
+        principal: str,
+        *,
+        roles: Sequence[str] | None = None,
+        permissions: Sequence[str] | None = None,
+    ) -> Member:
+        """Set the roles and permissions a principal holds within a tenant."""
+        return self._row(
+            "set_member",
+            Member,
+            tenant_id=tenant_id,
+            principal=principal,
+            roles=None if roles is None else list(roles),
+            permissions=None if permissions is None else list(permissions),
+        )
+
+    def declare_policy(self, definition: JsonObject) -> Policy:
+        """Register a policy; its id is immutable."""
+        return self._row("declare_policy", Policy, definition=Jsonb(definition))
+
+    def declare_state_machine(self, definition: JsonObject) -> StateMachine:
+        """Store the next version of an entity type's state machine."""
+        return self._row("declare_state_machine", StateMachine, definition=Jsonb(definition))
+
+    def declare_redaction(
+        self, data_class: str, field_path: str, method: str, *, reason: str | None = None
+    ) -> Redaction:
+        """Redact a field of a class of documents whenever it is shown."""
+        return self._row(
+            "declare_redaction",
+            Redaction,
+            data_class=data_class,
+            field_path=field_path,
+            method=method,
+            reason=reason,
+        )
+
+    def replay_policy(
+        self,
+        policy: str,
+        since: datetime,
+        until: datetime,
+        *,
+        definition: JsonObject | None = None,
+    ) -> list[PolicyReplay]:
+        """Say what a policy, or a draft of it, would have done with past invocations."""
+        return self._rows(
+            "replay_policy",
+            PolicyReplay,
+            policy=policy,
+            since=since,
+            until=until,
+            definition=None if definition is None else Jsonb(definition),
+        )
+
+    def replay_events(
+        self,
+        subject_type: str,
+        subject_id: str,
+        initial: Any,
+        reducer: str,
+        *,
+        after_sequence: int | None = None,
+    ) -> EventReplay:
+        """Fold a subject's events into a state with a reducer named by its signature."""
+        return self._row(
+            "replay_events",
+            EventReplay,
+            subject_type=subject_type,
+            subject_id=subject_id,
+            initial=Jsonb(initial),
+            reducer=reducer,
+            after_sequence=after_sequence,
+        )
 
     # the path
 
@@ -321,15 +424,23 @@ class Client:
         )
 
     def release_claim(
-        self, action_id: str, claim_token: int, *, delay: timedelta | str | None = None
+        self,
+        action_id: str,
+        claim_token: int,
+        *,
+        delay: timedelta | str | None = None,
+        error_code: str | None = None,
+        error_message: str | None = None,
     ) -> ExternalAction:
-        """Give a claim back; once delivery has begun this counts as a lost lease."""
+        """Give a claim back, and say why; after the beginning this counts as a lost lease."""
         return self._row(
             "release_claim",
             ExternalAction,
             action_id=action_id,
             claim_token=claim_token,
             delay=delay,
+            error_code=error_code,
+            error_message=error_message,
         )
 
     def confirm_external_action(
@@ -403,6 +514,10 @@ class Client:
     def expire_approvals(self, *, max_actions: int | None = None) -> int:
         """Expire what waited too long for a verdict; return how many."""
         return int(self._value("expire_approvals", max_actions=max_actions) or 0)
+
+    def run_due_steps(self, *, max_steps: int | None = None) -> int:
+        """Go on with what confirmed outcomes have made due; return how many."""
+        return int(self._value("run_due_steps", max_steps=max_steps) or 0)
 
     def worker_heartbeat(self, worker_label: str, queues: Sequence[str]) -> WorkerPresence:
         """Say that this worker lives."""

@@ -120,9 +120,10 @@ def unknown(
 ) -> Outcome:
     """Say that the provider may have done it.
 
-    The claim is given back: the database retries with the same key if the contract is idempotent,
-    its window is open and attempts are left, else the action becomes ``unknown``. With ``park`` it
-    becomes ``unknown`` at once, with this evidence, whatever the contract says.
+    The claim is given back with this reason: the database retries with the same key if the contract
+    is idempotent, its window is open and fewer than ``poison_after`` deliveries are lost, else the
+    action becomes ``unknown``. With ``park`` it becomes ``unknown`` at once, with this evidence,
+    whatever the contract says.
     """
     return Outcome(
         status="unknown",

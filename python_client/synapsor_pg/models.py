@@ -242,6 +242,97 @@ class WorkerPresence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A declared module: its actions are for entitled tenants only."""
+
+    namespace: str
+    description: str | None
+    declared_by: str
+    declared_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entitlement:
+    """Whether a tenant may use a module."""
+
+    tenant_id: str
+    namespace: str
+    enabled: bool
+    decided_by: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What a principal holds within a tenant."""
+
+    tenant_id: str
+    principal: str
+    roles: list[str]
+    permissions: list[str]
+    decided_by: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A registered policy, immutable under its id."""
+
+    policy: str
+    kind: str
+    mode: str
+    definition: JsonObject
+    digest: str
+    declared_by: str
+    declared_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateMachine:
+    """One version of the states of an entity type and of the ways between them."""
+
+    entity_type: str
+    version: int
+    states: JsonObject
+    transitions: list[JsonObject]
+    description: str | None
+    declared_by: str
+    declared_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redaction:
+    """What is redacted when documents of a class are shown."""
+
+    data_class: str
+    field_path: str
+    method: str
+    reason: str | None
+    declared_by: str
+    declared_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyReplay:
+    """What a policy says of a past invocation, beside what was recorded."""
+
+    action_id: str
+    recorded: str | None
+    replayed: str | None
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventReplay:
+    """A subject's state, folded from its events."""
+
+    state: Any
+    applied: int
+    sequence: int
+    warnings: list[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suspension:
     """What is suspended, by whom and why."""
 

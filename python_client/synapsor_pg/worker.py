@@ -75,6 +75,9 @@ SAFETY = 0.1
 PROBE = 15.0
 """How often, in seconds, a silent LISTEN connection is asked whether it still lives."""
 
+SAID_AGAIN = 60.0
+"""How long, in seconds, the same notice of the database is not logged again."""
+
 LOCK_TIMEOUT = "250ms"
 """How long a row may be somebody else's: one open transaction must not hold up a whole batch."""
 
@@ -217,7 +220,8 @@ class Worker:
         self._owns_pool = isinstance(source, str)
         self._pool = self._own_pool(source) if isinstance(source, str) else source
         conninfo = self._pool.conninfo
-        self._listen_dsn = listen_dsn or (conninfo() if callable(conninfo) else conninfo)
+        self._dsn = conninfo() if callable(conninfo) else conninfo
+        self._listen_dsn = listen_dsn or self._dsn
 
         lock = threading.RLock()  # guards what follows
         self._wake = threading.Condition(lock)  # the claimer may act
@@ -225,6 +229,7 @@ class Worker:
         self._claims = 0
         self._held: dict[tuple[str, int], _Held] = {}
         self._look_at = dict.fromkeys(self.queues, 0.0)
+        self._said: dict[str, float] = {}
 
         self._todo: queue.SimpleQueue[_Held | None] = queue.SimpleQueue()
         self._stop = threading.Event()
@@ -243,6 +248,7 @@ class Worker:
             if install_signals and threading.current_thread() is threading.main_thread():
                 stack.enter_context(self._signals())
             if self._owns_pool:
+                self._await_database()
                 self._pool.open()
                 stack.callback(self._pool.close, 1.0)
             self._beginner = _Batcher("synapsor-begin", self._begin_batch)
@@ -351,7 +357,7 @@ class Worker:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[tuple[Client, _Clock]]:
-        with self._pool.connection() as connection, connection.transaction():
+        with self._pool.connection() as connection, self._hearing(connection):
             before = time.monotonic()
             now = (
                 connection.cursor(row_factory=scalar_row)
@@ -369,6 +375,41 @@ class Worker:
             if self._session_token is not None:
                 client.open_session(self._session_token())
             yield client, _Clock(now, before)
+
+    @contextlib.contextmanager
+    def _hearing(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        """Open a transaction whose warnings and notices are logged; the pool may not be ours."""
+        connection.add_notice_handler(self._on_notice)
+        try:
+            with connection.transaction():
+                yield
+        finally:
+            connection.remove_notice_handler(self._on_notice)
+
+    def _on_notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        said = " ".join(filter(None, [notice.message_primary, notice.message_hint]))
+        now = time.monotonic()
+        with self._wake:
+            if self._said.get(said, 0.0) > now:
+                return
+            if len(self._said) >= BATCH_LIMIT:
+                self._said.clear()
+            self._said[said] = now + SAID_AGAIN
+        is_warning = notice.severity_nonlocalized == "WARNING"
+        LOG.log(logging.WARNING if is_warning else logging.INFO, "the database says: %s", said)
+
+    def _await_database(self) -> None:
+        """Wait for a first connection and say what it fails of, once per try."""
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                psycopg.connect(self._dsn).close()
+            except psycopg.OperationalError as error:
+                failures += 1
+                LOG.warning("cannot connect, trying again: %s", _first_line(error))
+                self._stop.wait(random.uniform(0.5, 1.0) * min(10.0, 2**failures))  # noqa: S311
+            else:
+                return
 
     def _pause(self, failures: int, *, longest: float = 10.0) -> None:
         """Wait before another try, exponentially longer with full jitter; not after the end."""
@@ -546,10 +587,18 @@ class Worker:
         )
         if outcome.status == "unknown" and not outcome.park:
             # the database knows whether the contract allows another try with the same key; what
-            # is known goes after it: no longer a verdict, but kept as evidence
-            because = f"{outcome.error_code}: {outcome.error_message}"
-            delay = outcome.retry_after or _back_off(claim.attempt)
-            self._release(held, because=because, delay=delay, let_go=False)
+            # the provider said goes after it: no longer a verdict, but kept as evidence
+            has_facts = outcome.provider_request_id is not None or outcome.response is not None
+            self._release(
+                held,
+                because=f"{outcome.error_code}: {outcome.error_message}",
+                delay=outcome.retry_after or _back_off(claim.attempt),
+                error_code=confirmation.error_code,
+                error_message=confirmation.error_message,
+                let_go=not has_facts,
+            )
+            if not has_facts:
+                return
             held.evidence_only = True
         self._confirmer.put((held, confirmation))
 
@@ -642,14 +691,7 @@ class Worker:
             try:
                 self._confirm(items)
             except database_errors.LockNotAvailable:
-                if self._over.is_set():
-                    return
-                if len(items) > 1:
-                    for item in items:
-                        self._confirm_batch([item])
-                else:
-                    self._pause(0)
-                    self._confirmer.put(items[0])  # behind the others, which can be confirmed
+                self._confirm_later(items)
                 return
             except TRANSIENT as error:
                 failures += 1
@@ -659,19 +701,38 @@ class Worker:
                 self._pool.check()
                 self._pause(failures, longest=2.0)
             except (SynapsorError, psycopg.Error) as error:
-                if len(items) > 1:
-                    for item in items:
-                        self._confirm_batch([item])
+                items = self._not_confirmed(items, error)
+                if not items:
                     return
-                held, confirmation = items[0]
-                self._log(logging.ERROR, "unconfirmed", held.delivery, error=str(error))
-                if confirmation.response is None:
-                    self._let_go(held)
-                    return
-                # the outcome matters more than a response that the database cannot store
-                items = [(held, replace(confirmation, response=None))]
             else:
                 return
+
+    def _confirm_later(self, items: list[tuple[_Held, Confirmation]]) -> None:
+        """Leave what somebody holds a lock on until the others are confirmed."""
+        if self._over.is_set():
+            return
+        if len(items) > 1:
+            for item in items:
+                self._confirm_batch([item])
+        else:
+            self._pause(0)
+            self._confirmer.put(items[0])  # behind the others, which can be confirmed
+
+    def _not_confirmed(
+        self, items: list[tuple[_Held, Confirmation]], error: Exception
+    ) -> list[tuple[_Held, Confirmation]]:
+        """Return what to say instead of what the database will not hear."""
+        if len(items) > 1:
+            for item in items:
+                self._confirm_batch([item])
+            return []
+        held, confirmation = items[0]
+        self._log(logging.ERROR, "unconfirmed", held.delivery, error=str(error))
+        if confirmation.response is None:
+            self._let_go(held)
+            return []
+        # the outcome matters more than a response that the database cannot store
+        return [(held, replace(confirmation, response=None))]
 
     def _confirm(self, items: list[tuple[_Held, Confirmation]]) -> None:
         with self._transaction() as (client, _clock):
@@ -700,6 +761,16 @@ class Worker:
             if confirmation.status == "failed":
                 self._notify(held.delivery.claim.queue)  # another try may be due at once
             self._let_go(held)
+        self._run_due_steps()
+
+    def _run_due_steps(self) -> None:
+        """Go on with what the outcomes have made due, so that nobody waits for housekeeping."""
+        try:
+            with self._transaction() as (client, _clock):
+                client.run_due_steps()
+        except (SynapsorError, psycopg.Error) as error:
+            # the outcomes are recorded; housekeeping tries again
+            LOG.warning("run_due_steps failed: %s", _first_line(error))
 
     # giving back
 
@@ -718,6 +789,8 @@ class Worker:
         *,
         because: str,
         delay: timedelta | None = None,
+        error_code: str | None = None,
+        error_message: str | None = None,
         let_go: bool = True,
     ) -> None:
         """Give a claim back; without the database the end of its lease does the same."""
@@ -728,7 +801,11 @@ class Worker:
             try:
                 with self._transaction() as (client, _clock):
                     action = client.release_claim(
-                        delivery.action_id, delivery.claim.claim_token, delay=delay
+                        delivery.action_id,
+                        delivery.claim.claim_token,
+                        delay=delay,
+                        error_code=error_code,
+                        error_message=error_message,
                     )
             except TRANSIENT as problem:
                 error = problem
@@ -821,6 +898,7 @@ class Worker:
             "worker_heartbeat": lambda client: client.worker_heartbeat(self.label, self.queues),
             "expire_claims": lambda client: client.expire_claims(),
             "expire_approvals": lambda client: client.expire_approvals(),
+            "run_due_steps": lambda client: client.run_due_steps(),
         }
         while not self._over.is_set():
             for name, chore in chores.items():

@@ -57,12 +57,23 @@ class Contender:
     name: str
     tables: LiteralString
     unfinished: LiteralString
+    steps: LiteralString
 
 
-LEAN = Contender("lean", "lean.actions", "lean.actions")
+LEAN = Contender(
+    "lean",
+    "lean.actions, lean.action_invocations, lean.open_external_actions, "
+    "lean.external_action_events, lean.policy_evaluations, lean.domain_events, "
+    "lean.event_subjects, lean.invoices",
+    "lean.actions",
+    "lean.open_external_actions",
+)
 SYNAPSOR = Contender(
     "synapsor",
-    "synapsor.open_external_actions, synapsor.action_invocations, synapsor.external_action_events",
+    "synapsor.open_external_actions, synapsor.action_invocations, synapsor.external_action_events, "
+    "synapsor.policy_evaluations, synapsor.domain_events, synapsor.event_subjects, "
+    "bench_app.invoices",
+    "synapsor.open_external_actions",
     "synapsor.open_external_actions",
 )
 CONTENDERS = (LEAN, SYNAPSOR)
@@ -172,6 +183,12 @@ class Bench:
             self.pgbench(contender, "work", 1, f"--transactions={-(-left // 1000)}", batch=1000)
         assert self.unfinished(contender) == 0
 
+    def empty(self, contender: Contender) -> None:
+        """Drop the adapter steps that atomic actions left: nobody delivers them here."""
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute(f"delete from {contender.steps}")
+        self.clean(contender)
+
     def fill(self, contender: Contender, actions: int) -> None:
         assert self.unfinished(contender) == 0
         batch = min(actions, 1000)
@@ -240,6 +257,29 @@ def work(batch: int, workers: int) -> Callable[[Bench, Contender], float]:
     return measure
 
 
+def atomic(bench: Bench, contender: Contender) -> float:
+    """Atomic actions with a policy, a state machine, an event and an adapter step."""
+    # A connection keeps its plans: none is to be made for empty tables.
+    bench.pgbench(contender, "atomic", 1, "--transactions=100")
+    bench.clean(contender)
+    seconds = WARM_UP + bench.effort.seconds
+    printed = bench.pgbench(contender, "atomic", 1, f"--time={seconds}", "--progress=1")
+    rates = re.findall(r"^progress: .*?([0-9.]+) tps", printed, re.MULTILINE)
+    bench.empty(contender)
+    # The script performs two.
+    return 2 * statistics.mean(float(rate) for rate in rates[WARM_UP:])
+
+
+def ten_conditions(bench: Bench, contender: Contender) -> float:
+    """The decision of a policy of ten conditions, in microseconds, beside the same in PL/pgSQL."""
+    script = (HERE / contender.name / "ten_conditions.sql").read_text()
+    with psycopg.connect(bench.dsn(), autocommit=True) as connection:
+        connection.execute(script.encode())
+        row = connection.execute("select pg_temp.spent()").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
 def wal_bytes(bench: Bench, contender: Contender) -> float:
     """Proposed one at a time, claimed and confirmed ten at a time."""
     actions = bench.effort.metered
@@ -276,6 +316,8 @@ SCENARIOS = (
     Scenario("claim+confirm, b10 w4", "/s", "≥ .90x", work(10, 4)),
     Scenario("claim+confirm, b100 w1", "/s", "", work(100, 1)),
     Scenario("claim+confirm, b100 w4", "/s", "≥ .95x", work(100, 4)),
+    Scenario("atomic, 1 client", "/s", "≥ .33x", atomic),
+    Scenario("policy of 10 conditions", "µs", "≤ 50", ten_conditions),
     Scenario("WAL per action", "bytes", "≤ 1600", wal_bytes),
     Scenario("cold first propose", "ms", "≤ 25", cold_start),
 )
@@ -316,7 +358,7 @@ def tell(progress: str) -> None:
 def table(lines: Sequence[Line]) -> str:
     rows = [["", "lean", "synapsor", "", "ratio", "target"]]
     for each in lines:
-        digits = 1 if each.unit == "ms" else 0
+        digits = 1 if each.unit in ("ms", "µs") else 0
         medians = [f"{each.medians[contender.name]:,.{digits}f}" for contender in CONTENDERS]
         rows.append([each.name, *medians, each.unit, f"{each.ratio:.2f}x", each.target])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -22,6 +22,7 @@ from synapsor_pg.errors import (
 )
 
 if TYPE_CHECKING:
+    from psycopg.errors import Diagnostic
     from synapsor_pg import Claim
 
 VERBS = {
@@ -51,6 +52,65 @@ def test_each_method_has_the_arguments_of_its_function(
     for verb in LATER - set(functions):
         del methods[verb]
     assert methods == functions
+
+
+@pytest.mark.parametrize(
+    ("statement", "severity", "message", "hint"),
+    [
+        (
+            "suspend('queue', 'nosuchqueue', 'why')",
+            "NOTICE",
+            "no contract uses queue nosuchqueue",
+            "synapsor.synapsor_action_contracts lists",
+        ),
+        ("suspend('provider', 'nosuch', 'why')", "NOTICE", "no contract uses provider nosuch", ""),
+        ("suspend('action', 'no.such', 'why')", "NOTICE", 'no contract uses action "no.such"', ""),
+        ("resume('queue', 'mial')", "NOTICE", "queue mial was not suspended", ""),
+        ("resume('all', '')", "NOTICE", "all was not suspended", "synapsor.synapsor_suspensions"),
+        (
+            "bind_role('test_worker', '{}')",
+            "NOTICE",
+            "login test_worker is bound to no tenant",
+            "Give the context a tenant_id",
+        ),
+        ("claim_external_actions('q')", "WARNING", "sees no tenant; nothing is done", "Bind it: "),
+        ("worker_heartbeat('w', '{q}')", "WARNING", "sees no tenant; nothing is done", "Bind it: "),
+        (f"suspend('queue', '{QUEUE}', 'why')", "", "", ""),
+        ("suspend('provider', 'crm', 'why')", "", "", ""),
+        ("suspend('action', 'crm.update_contact', 'why')", "", "", ""),
+        ("suspend('tenant', 'nosuch', 'why')", "", "", ""),
+        ("bind_role('test_worker', '{\"tenants\": \"*\"}')", "", "", ""),
+        ("bind_role('test_worker', null)", "", "", ""),
+    ],
+)
+def test_what_does_nothing_says_so(
+    workshop: Workshop, statement: str, severity: str, message: str, hint: str
+) -> None:
+    said: list[tuple[str | None, str, str]] = []
+
+    def hear(notice: Diagnostic) -> None:  # which is gone afterwards
+        told = notice.message_primary or "", notice.message_hint or ""
+        said.append((notice.severity_nonlocalized, *told))
+
+    with workshop.superuser() as connection:
+        connection.add_notice_handler(hear)
+        connection.execute(f"select synapsor.{statement}")  # type: ignore[arg-type]
+
+    assert [heard for heard, _, _ in said] == [severity] * bool(severity)
+    for _, fact, advice in said:
+        assert message in fact
+        assert hint in advice
+
+
+def test_a_refusal_without_a_hint_has_no_hint(workshop: Workshop) -> None:
+    workshop.propose()
+    with workshop.client("test_worker") as client:
+        [claim] = client.claim_external_actions(QUEUE)
+        client.confirm_external_action(claim.action_id, "succeeded", claim_token=claim.claim_token)
+        with pytest.raises(ValidationFailedError) as refused:
+            client.confirm_external_action(claim.action_id, "done", claim_token=claim.claim_token)
+    assert refused.value.detail is None
+    assert refused.value.hint == "Confirm succeeded, failed or unknown."
 
 
 def test_every_public_function_has_a_method(connection: psycopg.Connection[Any]) -> None:
@@ -202,6 +262,59 @@ def test_an_expired_claim_cannot_be_confirmed(workshop: Workshop) -> None:
     time.sleep(1.1)
     with pytest.raises(ClaimExpiredError), workshop.client("test_worker") as client:
         client.confirm_external_action(claim.action_id, "succeeded")
+
+
+def test_what_judges_actions_is_declared_and_replayed(workshop: Workshop) -> None:
+    with workshop.superuser() as connection:
+        connection.execute(
+            """
+            create schema app;
+            grant usage on schema app to public;
+            create function app.reduce(state jsonb, event jsonb) returns jsonb
+            language sql security definer set search_path = pg_catalog, pg_temp
+            as $$ select state || (event -> 'event_type') $$;
+            alter function app.reduce(jsonb, jsonb) owner to test_stranger
+            """
+        )
+        client = Client(connection)
+        client.set_session({"principal": "ada", "tenant_id": "acme"})
+        assert client.declare_module("crm", description="customers").namespace == "crm"
+        assert client.entitle_tenant("acme", "crm").enabled
+        assert client.set_member("acme", "ada", roles=["clerk"]).roles == ["clerk"]
+        policy = client.declare_policy(
+            {
+                "policy": "crm.closed.v1",
+                "kind": "data",
+                "conditions": [{"when": {"kind": "always"}, "result": "block", "reason": "closed"}],
+            }
+        )
+        machine = client.declare_state_machine(
+            {
+                "entity_type": "Contact",
+                "states": {"new": "initial", "known": "terminal"},
+                "transitions": [{"from": "new", "to": "known", "action": CONTRACT["action"]}],
+            }
+        )
+        assert (machine.version, machine.states["new"]) == (1, "initial")
+        redaction = client.declare_redaction("asset_event", "email", "mask", reason="privacy")
+        assert (redaction.method, redaction.declared_by) == ("mask", "ada")
+
+        client.declare_action(CONTRACT | {"policies": [policy.policy]})
+        blocked = client.invoke_action(CONTRACT["action"], {"contact": "c1"})
+        assert (blocked.status, blocked.error_code) == ("blocked_by_policy", "SY009")
+        ago, ahead = (
+            blocked.created_at - timedelta(hours=1),
+            blocked.created_at + timedelta(hours=1),
+        )
+        draft = {"kind": "data", "conditions": [{"when": {"kind": "always"}, "result": "pass"}]}
+        [replayed] = client.replay_policy(policy.policy, ago, ahead, definition=draft)
+        assert (replayed.recorded, replayed.replayed, replayed.differs) == ("block", "pass", True)
+
+        state = client.replay_events(
+            "ActionInvocation", blocked.action_id, [], "app.reduce(jsonb,jsonb)"
+        )
+        assert (state.state, state.applied, state.sequence) == (["ComplianceBlocked"], 1, 1)
+        assert client.run_due_steps(max_steps=1) == 0
 
 
 def test_a_run_is_told_step_by_step(workshop: Workshop) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from client.workshop import QUEUE, Workshop, wait_until
+from psycopg.conninfo import make_conninfo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,12 +77,38 @@ def test_a_worker_without_rights_says_so_and_fails(workshop: Workshop, folder: P
 
     assert process.returncode == 1
     assert "permission denied" in complained
+    assert "(grant synapsor_worker to <login>)" in complained
     assert "Traceback" not in complained
+
+
+def test_handlers_that_are_not_there_are_one_line(workshop: Workshop, folder: Path) -> None:
+    command = ["worker", "--queue", QUEUE, "--handlers", "nosuch"]
+    with start(workshop, folder, "test_worker", *command) as process:
+        _, complained = process.communicate(timeout=30)
+
+    assert process.returncode == 2
+    assert complained == "cannot load --handlers nosuch: No module named 'nosuch'\n"
+
+
+def test_a_database_that_is_not_there_is_one_line_a_try(workshop: Workshop, folder: Path) -> None:
+    dsn = make_conninfo(workshop.database("test_worker"), dbname="nosuch")
+    command = ["worker", "--queue", QUEUE, "--handlers", "my_handlers", "--dsn", dsn]
+    with start(workshop, folder, "test_worker", *command) as process:
+        assert process.stderr is not None
+        lines = [process.stderr.readline() for _ in range(3)]
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    assert "handlers: crm/contacts.update" in lines[0]
+    for line in lines[1:]:
+        assert "cannot connect, trying again: " in line
+        assert 'database "nosuch" does not exist' in line
 
 
 def test_a_reviewer_decides_from_the_shell(workshop: Workshop, folder: Path) -> None:
     workshop.declare(approval={"required": True, "role": "reviewer"})
-    first, second = workshop.propose(2)
+    [first], [second] = workshop.propose(), workshop.propose()
 
     waiting = json.loads(run(workshop, folder, "test_approver", "pending", "--json"))
     assert [each["action_id"] for each in waiting] == [first, second]

@@ -179,6 +179,14 @@ def test_an_unknown_outcome_is_tried_again_with_the_same_key_where_that_is_safe(
 
     assert len(keys) == 2
     assert len(set(keys)) == 1
+    [given_back] = workshop.read(
+        "select error_code, detail from synapsor.synapsor_external_action_events"
+        " where action_id = %s and event_type = 'Released'",
+        action,
+    )
+    assert given_back["error_code"] == "TimeoutError"
+    assert given_back["detail"] == {"error_message": "no answer"}
+    assert "LateConfirmation" not in workshop.events(action), "it said all that it knew"
 
 
 def test_an_unknown_outcome_is_never_tried_again_where_the_provider_cannot_deduplicate(
@@ -199,6 +207,9 @@ def test_an_unknown_outcome_is_never_tried_again_where_the_provider_cannot_dedup
 
     assert calls == [action]
     assert workshop.action(action)["status"] == "unknown"
+    assert workshop.action(action)["error_code"] == "TimeoutError"
+    assert workshop.action(action)["error_message"] == "no answer"
+    assert workshop.events(action)[-1] == "Released"
 
 
 def test_what_is_known_of_an_unknown_outcome_is_kept_as_evidence(workshop: Workshop) -> None:
@@ -219,6 +230,20 @@ def test_what_is_known_of_an_unknown_outcome_is_kept_as_evidence(workshop: Works
     )
     assert kept["provider_request_id"] == "req-9"
     assert workshop.action(action)["status"] == "unknown"
+
+
+def test_a_worker_without_a_tenant_is_not_silent(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    with workshop.superuser() as connection:
+        Client(connection).bind_role("test_worker", None)
+    with workshop.working(poll=0.1):
+        time.sleep(0.5)
+
+    said = [each for each in caplog.records if "sees no tenant" in each.message]
+    assert len(said) == 1, "once a minute"
+    assert said[0].levelname == "WARNING"
+    assert "synapsor.bind_role('test_worker'" in said[0].message
 
 
 def test_a_parked_outcome_is_unknown_even_where_a_retry_would_be_safe(workshop: Workshop) -> None:
@@ -389,7 +414,7 @@ def test_a_stop_waits_for_a_handler_no_longer_than_told(workshop: Workshop) -> N
         assert sent.wait(10)
 
     assert time.monotonic() - began < 5
-    assert workshop.events(action)[-2:] == ["Released", "LateConfirmation"]
+    assert workshop.events(action)[-2:] == ["DeliveryStarted", "Released"]
 
 
 def test_an_operation_without_a_handler_is_given_back(workshop: Workshop) -> None:

@@ -1,5 +1,8 @@
 """The main job on real parts: a refund is proposed, approved, delivered once and explained.
 
+Then, as act two, the path that every kind of action takes: a handler of the shop's own moves an
+invoice under a policy and a state machine, and its refund at Stripe follows as an adapter step.
+
 A PostgreSQL server with the extension, an application's login, a reviewer in psql, the worker
 daemon, and a Stripe API on loopback. Nothing is staged: every figure was read from the database or
 from the provider at that moment, and a step that comes out otherwise than told ends the demo with
@@ -53,7 +56,7 @@ DATABASE = "synapsor_demo"
 QUEUE = "billing_external_actions"
 STRIPE_KEY = "sk_test_synapsor_demo"
 KEY_ID = "demo-backend"
-INVOICES = {"INV-1001": 9000, "INV-1002": 4800, "INV-1003": 12000}
+INVOICES = {"INV-1001": 9000, "INV-1002": 4800, "INV-1003": 12000, "INV-1004": 800}
 LOGINS = {
     "admin": "synapsor_admin",
     "app": "synapsor_caller",
@@ -84,8 +87,74 @@ CONTRACT = """
   "hidden": { "tenant_id": {}, "customer": {"from": "current_customer_id"} },
   "provider": "stripe", "operation": "refunds.create", "queue": "billing_external_actions",
   "idempotency": {"key": "{tenant_id}:refund:{charge_id}:{amount_cents}", "idempotent": true},
-  "approval": {"required": true, "role": "billing_reviewer", "separate_duties": true},
+  "approval": { "required": true, "role": "billing_reviewer",
+                "separate_duties": true, "unless": "$.args.amount_cents <= 1000" },
   "lease": "3 s" }
+""".strip()
+HANDLER = """
+create function app.record_refund(context jsonb, parameters jsonb) returns jsonb
+language plpgsql security definer set search_path = app, pg_temp as $$
+declare invoice invoices;
+begin
+    update invoices set state = 'refunded', refund_cents = (parameters ->> 'amount_cents')::int
+    where invoice_id = parameters ->> 'invoice_id' returning * into invoice;
+    if invoice.refund_cents > invoice.paid_cents then
+        raise 'only % cents were paid', invoice.paid_cents using errcode = 'SY003';
+    end if;
+    insert into credit_notes values (parameters ->> 'note', invoice.invoice_id);
+    return jsonb_build_object('success', true,
+        'data', jsonb_build_object('charge', invoice.charge_id),
+        'events', jsonb_build_array(jsonb_build_object('type', 'InvoiceRefunded',
+            'subject_type', 'Invoice', 'subject_id', invoice.invoice_id)));
+end $$
+""".strip()
+POLICY = """
+{ "policy": "billing.refund_limit.v1", "kind": "data", "conditions": [
+    { "when": {"kind": "parameter", "path": "parameters.amount_cents", "operator": "gt",
+               "value": 1000}, "result": "block", "reason": "above 1000 cents" }] }
+""".strip()
+MACHINE = """
+{ "entity_type": "Invoice",
+  "states": {"open": "initial", "paid": "active", "refunded": "terminal"},
+  "transitions": [{"from": "paid", "to": "refunded", "action": "billing.record_refund"}] }
+""".strip()
+ATOMIC = """
+{ "action": "billing.record_refund", "kind": "atomic", "handler": "app.record_refund(jsonb,jsonb)",
+  "args": { "invoice_id": {"type": "string"}, "amount_cents": {"type": "integer", "minimum": 1},
+            "note": {"type": "string"} },
+  "policies": ["billing.refund_limit.v1"],
+  "state_machine": { "entity_type": "Invoice", "entity_id": "{invoice_id}",
+                     "table": "app.invoices", "id_column": "invoice_id",
+                     "state_column": "state", "target_state": "refunded" },
+  "mutates_domain": true, "emits_events": ["InvoiceRefunded"],
+  "adapter_steps": [{ "action": "billing.issue_refund", "input":
+      {"charge_id": "{result.charge}", "amount_cents": "{parameters.amount_cents}"} }] }
+""".strip()
+# Five ways to be refused, the last of them after the handler has written: by whom, what is asked,
+# status and code. CN-0 is the note of an earlier refund.
+REFUSED = [
+    ("policy", "INV-1001", 5000, "CN-1", "blocked_by_policy", "SY009"),
+    ("contract", "INV-1001", "all", "CN-1", "validation_failed", "SY003"),
+    ("handler", "INV-1004", 900, "CN-1", "validation_failed", "SY003"),
+    ("machine", "INV-1005", 500, "CN-1", "failed", "SY010"),
+    ("error", "INV-1004", 500, "CN-0", "failed", "23505"),
+]
+GRANTS = """
+grant usage on schema app to synapsor_guest;
+grant select (invoice_id, state), update (state) on app.invoices to synapsor_guest
+""".strip()
+WHAT_IS_THERE = """
+select (select jsonb_agg(invoices order by invoice_id) from app.invoices) as invoices,
+       (select jsonb_agg(credit_notes) from app.credit_notes) as credit_notes,
+       (select count(*) from synapsor.synapsor_external_actions) as external_actions,
+       (select count(*) from synapsor.synapsor_events where subject_type = 'Invoice') as events
+""".strip()
+WHAT_IS_LEFT = """
+select (select count(*) from synapsor.synapsor_action_invocations
+        where action = 'billing.record_refund') as attempts,
+       (select count(*) from app.invoices where state = 'refunded') as refunded_invoices,
+       (select count(*) from app.credit_notes where note <> 'CN-0') as credit_notes,
+       (select count(*) from synapsor.synapsor_events where subject_type = 'Invoice') as events
 """.strip()
 UPDATE = "update app.invoices set refund_cents = %s where invoice_id = %s"
 PROPOSE = """
@@ -100,6 +169,7 @@ make psql     opens this database; you are somebody of tenant acme who may appro
   select status, changed from approve_external_action('{action_id}', 'mine');
   :story                          (what happened to each action; also :actions :stuck :runs)
   select explain_agent_run('{run_id}');
+  select explain_action('{parent}', 'json');      (:attempts lists all of them)
 README.md     what is promised and what is not; how to put it into a database of yours
 """
 
@@ -115,6 +185,7 @@ class Stage:
     charges: dict[str, str] = field(default_factory=dict)
     actions: dict[str, str] = field(default_factory=dict)
     run_id: str = ""
+    parent: str = ""
 
     def __getitem__(self, login: str) -> Login:
         return self.logins[login]
@@ -178,17 +249,19 @@ def make_login(owner: Login, login: str, group: str) -> None:
 
 
 def make_invoices(owner: Login, stage: Stage) -> None:
-    """The business table, of an ordinary owner, and a charge at the provider for each row."""
+    """The business tables, of an ordinary owner, and a charge at the provider for what is paid."""
     if not owner.ask("select 1 from pg_roles where rolname = 'shop'"):
         owner.ask("create role shop nologin")
     owner.ask("create schema app authorization shop")
     owner.ask("set role shop")
     owner.ask(
-        "create table app.invoices (invoice_id text primary key, charge_id text not null,"
-        " paid_cents int not null, refund_cents int not null default 0)"
+        "create table app.invoices (invoice_id text primary key, charge_id text,"
+        " state text not null, paid_cents int not null, refund_cents int not null default 0)"
     )
+    owner.ask("create table app.credit_notes (note text primary key, invoice_id text not null)")
+    owner.ask("insert into app.credit_notes values ('CN-0', 'INV-0999')")
     owner.ask("grant usage on schema app to app, reviewer, auditor")
-    owner.ask("grant select on app.invoices to app, reviewer, auditor")
+    owner.ask("grant select on app.invoices, app.credit_notes to app, reviewer, auditor")
     owner.ask("grant update on app.invoices to app")
     shop = stripe.StripeClient(STRIPE_KEY, base_addresses={"api": stage.provider.base_address})
     for invoice, cents in INVOICES.items():
@@ -196,7 +269,8 @@ def make_invoices(owner: Login, stage: Stage) -> None:
             {"amount": cents, "currency": "eur", "source": "pm_card_visa"}
         )
         stage.charges[invoice] = charge.id
-        owner.ask("insert into app.invoices values (%s, %s, %s)", invoice, charge.id, cents)
+        owner.ask("insert into app.invoices values (%s, %s, 'paid', %s)", invoice, charge.id, cents)
+    owner.ask("insert into app.invoices values ('INV-1005', null, 'open', 0)")
     owner.ask("reset role")
 
 
@@ -345,6 +419,92 @@ def explain(stage: Stage) -> None:
     expect(claims == ["worker_1", "worker_2"], "both claims are on record")
 
 
+# -- 7 to 9: act two ------------------------------------------------------------------------------
+
+
+def declare_handler(stage: Stage) -> None:
+    """An action of the shop's own: what it runs, and under which rules."""
+    owner = Login(dsn_of(stage.superuser, None, DATABASE))
+    owner.ask("set role shop")
+    for statement in (HANDLER, GRANTS):
+        show_statement("shop", statement)
+        owner.ask(statement)
+    tell(
+        "It runs as its owner. synapsor gets this: to call it, to lock the row and read its state."
+    )
+    admin = stage["admin"]
+    for function, definition in (
+        ("declare_policy", POLICY),
+        ("declare_state_machine", MACHINE),
+        ("declare_action", ATOMIC),
+    ):
+        statement = f"select synapsor.{function}('\n{definition}')"
+        show_statement(admin.name, statement)
+        admin.ask(statement)
+    tell("Its adapter step is act one's contract: small refunds need no approval there.")
+
+
+def refuse(stage: Stage) -> None:
+    """Every refusal is a row that says why, and nothing else."""
+    before = stage["auditor"].one(WHAT_IS_THERE)
+    names = ("invoice_id", "amount_cents", "note")
+    asks = ",\n".join(
+        f"  ('{by}', '{json.dumps(dict(zip(names, asked, strict=True)))}')"
+        for by, *asked, _, _ in REFUSED
+    )
+    with stage.transaction(seen=False) as app:
+        answers = app.types(
+            "select by, status, error_code as code, error_message as message\nfrom (values\n"
+            f"{asks}\n) as ask (by, parameters),\n"
+            "  synapsor.invoke_action('billing.record_refund', parameters::jsonb)"
+        )
+    told = [(answer["status"], answer["code"]) for answer in answers]
+    expect(told == [(status, code) for *_, status, code in REFUSED], "each is refused as meant")
+    tell("Wrong input is validation_failed. The last one had already written when it failed:")
+    after, (kept,) = stage["auditor"].one(WHAT_IS_THERE), stage["auditor"].types(WHAT_IS_LEFT)
+    expect(after == before, "no refusal has changed a row, told an event or sent anything")
+    expect(kept["attempts"] == len(REFUSED), "every attempt is on record")
+    expect(sum(kept.values()) == len(REFUSED), "and nothing but the attempts")
+    wrong = stage["auditor"].ask(
+        "select violations #>> '{0,path}' as path from synapsor.synapsor_action_invocations"
+        " where status = 'validation_failed' order by action_id"
+    )
+    expect([each["path"] for each in wrong] == ["amount_cents", "$"], "by contract, by handler")
+
+
+def perform(stage: Stage) -> None:
+    """It is done: the row, the event and the refund on its way commit together."""
+    arguments = {"invoice_id": "INV-1004", "amount_cents": 500, "note": "CN-1"}
+    with stage.transaction(seen=False) as app:
+        (done,) = app.types(
+            "select action_id, status, result\n"
+            "from synapsor.invoke_action('billing.record_refund',\n    %s)",
+            json.dumps(arguments),
+        )
+    tell("Invoice, event and the refund to come were committed together; it waits for its step:")
+    parent = stage.parent = str(done["action_id"])
+    expect(done["status"] == "running", "the action waits for its step")
+    invoice = stage["auditor"].one(
+        "select state, refund_cents from app.invoices where invoice_id = 'INV-1004'"
+    )
+    expect(invoice == {"state": "refunded", "refund_cents": 500}, "the handler has done its work")
+    (step,) = stage["auditor"].ask(
+        "select action_id from synapsor.synapsor_external_actions where correlation_id = %s", parent
+    )
+    stage.actions["INV-1004"] = step["action_id"]
+    have_delivered(stage, "INV-1004", "worker_1", completes=parent)
+    show_refund(stage, "INV-1004")
+    expect(the_refund(stage, "INV-1004")["amount"] == 500, "Stripe has refunded what was asked")
+    tell("The worker ran run_due_steps too: every step has ended, so the action is completed.")
+    explained = "select synapsor.explain_action(%s)"
+    show_statement("auditor", explained.replace("%s", f"'{parent}'"))
+    text = stage["auditor"].one(explained, parent)["explain_action"]
+    for line in text.splitlines():
+        tell("  " + line)
+    for what in ("pass", "from paid to refunded", "InvoiceRefunded", "re_", "completed"):
+        expect(what in text, f"the explanation tells {what}")
+
+
 def leave_something_to_do(stage: Stage) -> None:
     """A third refund, outside the run, waits for whoever types `make psql`."""
     with stage.transaction(seen=False) as app:
@@ -423,18 +583,28 @@ def worker_environment(stage: Stage, login: str) -> Row:
     }
 
 
-def have_delivered(stage: Stage, invoice: str, login: str) -> None:
-    """Start the daemon as an operator does, until it has delivered that refund."""
+def have_delivered(stage: Stage, invoice: str, login: str, completes: str | None = None) -> None:
+    """Start the daemon as an operator does, until it has delivered that refund.
+
+    Of an adapter step, `completes` names the action that it belongs to.
+    """
     command = ["synapsor-pg", "worker", "--queue", QUEUE]
     tell(f"{paint('$ ', '36')}{' '.join(command)}   # as {login}")
     command[0] = str(Path(sys.executable).with_name(command[0]))
     with running(command, worker_environment(stage, login)) as process:
 
-        def delivered() -> bool:
+        def done() -> bool:
             expect(process.poll() is None, f"{login} is running")
-            return bool(stage.action(invoice)["status"] == "succeeded")
+            delivered = bool(stage.action(invoice)["status"] == "succeeded")
+            if not (delivered and completes):
+                return delivered
+            parent = stage["auditor"].one(
+                "select status from synapsor.synapsor_action_invocations where action_id = %s",
+                completes,
+            )
+            return bool(parent["status"] == "completed")
 
-        wait_until(delivered, f"{login} delivers the refund of {invoice}", within=30)
+        wait_until(done, f"{login} delivers the refund of {invoice}", within=30)
         expect(stop_gently(process) == 0, "the worker ends well on SIGTERM")
 
 
@@ -445,6 +615,12 @@ STEPS: list[tuple[str, Callable[[Stage], None]]] = [
     ("The worker delivers it", deliver),
     ("A worker is killed after the provider answered, before it confirmed", survive),
     ("What happened: the run as a tree, the second refund event by event", explain),
+    (
+        "Act two, the shop's own action: handler, policy, state machine, event, step",
+        declare_handler,
+    ),
+    ("Five ways to be refused", refuse),
+    ("And so it is done", perform),
 ]
 
 
@@ -471,7 +647,9 @@ def main() -> int:
         print(f"\nNOT AS TOLD, {where}: {problem}", file=sys.stderr)
         return 1
     headline(f"All as told, in {time.monotonic() - began:.0f} s. What to type next:")
-    next_steps = NEXT.format(action_id=stage.actions["INV-1003"], run_id=stage.run_id)
+    next_steps = NEXT.format(
+        action_id=stage.actions["INV-1003"], run_id=stage.run_id, parent=stage.parent
+    )
     for line in next_steps.strip().splitlines():
         tell(line)
     return 0
