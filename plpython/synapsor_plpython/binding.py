@@ -198,19 +198,6 @@ def violations_json(violations: list[dict[str, Any]]) -> str:
     return json.dumps(violations, default=_plain_number)
 
 
-def kept_parameters(parameters_text: str) -> str:
-    """Return what the invocation row keeps of a caller's JSON.
-
-    The text itself up to 64 KiB, else `{"oversized": bytes, "sha256": hex digits of the text}`.
-    """
-    if len(parameters_text) * _WIDEST <= MAX_BYTES:
-        return parameters_text
-    encoded = parameters_text.encode(errors="replace")
-    if len(encoded) <= MAX_BYTES:
-        return parameters_text
-    return f'{{"oversized": {len(encoded)}, "sha256": "{sha256(encoded).hexdigest()}"}}'
-
-
 def _parse(source: str | None) -> template.Template | None:
     return None if source is None else template.parse(source)
 

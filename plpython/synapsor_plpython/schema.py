@@ -79,11 +79,6 @@ def compile_schema(schema: Mapping[str, Any] | bool) -> Validator:
     return Validator(_compile(schema))
 
 
-def compile_args(args: Mapping[str, Mapping[str, Any]]) -> Validator:
-    """Compile ARG specifications; they must have passed `definition.check_action`."""
-    return compile_schema(schema_of_args(args))
-
-
 def schema_of_args(args: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return ARG specifications as the JSON Schema of the object that holds them."""
     return {

@@ -354,17 +354,6 @@ def test_a_thousand_violations_are_listed_and_the_rest_counted() -> None:
     assert bound.error_message == "1502 arguments of billing.issue_refund are invalid"
 
 
-def test_kept_parameters_are_the_text_or_its_digest() -> None:
-    assert binding.kept_parameters(PARAMETERS) == PARAMETERS
-    fits = _of_size(65536)
-    assert binding.kept_parameters(fits) == fits
-    beyond = _of_size(65537)
-    assert json.loads(binding.kept_parameters(beyond)) == {
-        "oversized": 65537,
-        "sha256": hashlib.sha256(beyond.encode()).hexdigest(),
-    }
-
-
 # Whatever comes in
 
 
@@ -389,7 +378,6 @@ def test_binding_never_raises(text: str, session: dict[str, Any], key: str | Non
     assert (bound.error_code is None) == (bound.intent is not None) == (not bound.violations)
     assert bound.error_code in (None, "SY003", "SY004", "SY005")
     assert json.loads(binding.violations_json(bound.violations)) is not None
-    binding.kept_parameters(text)
 
 
 SECRET = "s3cr3t-of-the-session"

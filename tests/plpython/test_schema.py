@@ -233,7 +233,7 @@ def test_arg_specifications_are_a_schema() -> None:
     }
     translated = schema.schema_of_args(args)
     assert (translated["required"], translated["additionalProperties"]) == (["lines"], False)
-    check = schema.compile_args(args)
+    check = schema.compile_schema(schema.schema_of_args(args))
     fine = {"lines": [{"sku": "a"}], "extra": {"anything": [1]}}
     assert check.violations(fine, no_pattern) == []
     assert [found["rule"] for found in check.violations({"lines": [{"x": 1}]}, no_pattern)] == [
