@@ -50,6 +50,8 @@ class Lanes:
     fleet: Fleet
     lock: threading.Lock = field(default_factory=threading.Lock)
     stopped: threading.Event = field(default_factory=threading.Event)
+    # Later than stopped: the last proposal may still be on its way.
+    all_proposed: threading.Event = field(default_factory=threading.Event)
     lane: dict[str, str] = field(default_factory=dict)
     queued: dict[str, int] = field(default_factory=dict)  # position, once committed
     in_flight: dict[str, str] = field(default_factory=dict)  # lane → action, since its first claim
@@ -138,7 +140,7 @@ class Lanes:
         """Claim, and confirm one by one or in a batch, sometimes rolling either back."""
         chance = random.Random(seed)
         worker = self.fleet.connect(login, autocommit=False)
-        while not self.stopped.is_set() or self.left():
+        while not self.all_proposed.is_set() or self.left():
             with self.lock:
                 before = set(self.queued) - self.may_have_ended
             try:
@@ -225,7 +227,7 @@ class Lanes:
     def decide(self, seed: int) -> None:
         chance, observer = random.Random(seed), self.fleet.database.connect()
         approver = self.fleet.connect("test_approver")
-        while not self.stopped.is_set() or self.left():
+        while not self.all_proposed.is_set() or self.left():
             time.sleep(0.01)
             with self.lock:
                 waiting = self.waiting.pop(0) if self.waiting else None
@@ -290,8 +292,8 @@ class Lanes:
 def test_lanes_are_kept_in_order_and_drained(database: Database) -> None:
     lanes = Lanes(Fleet(database).prepare(**CONTRACT))
     with ThreadPoolExecutor(max_workers=12) as pool:
+        proposers = [pool.submit(lanes.propose, seed) for seed in (1, 2)]
         crew = [
-            *(pool.submit(lanes.propose, seed) for seed in (1, 2)),
             *(
                 pool.submit(lanes.work, seed, login)
                 for seed, login in enumerate(("test_worker", "test_worker_b") * 2, start=10)
@@ -301,9 +303,14 @@ def test_lanes_are_kept_in_order_and_drained(database: Database) -> None:
             pool.submit(lanes.sweep),
         ]
         until = time.monotonic() + SECONDS
-        while time.monotonic() < until and not any(one.done() for one in crew):
+        while time.monotonic() < until and not any(one.done() for one in (*proposers, *crew)):
             time.sleep(0.05)
         lanes.stopped.set()
+        try:
+            for one in proposers:
+                one.result(timeout=60)
+        finally:
+            lanes.all_proposed.set()
         for one in crew:
             one.result(timeout=60)
     print(f"{lanes.claims} claims, {lanes.ended} ended, {len(lanes.deadlocks)} deadlocks")
