@@ -37,8 +37,11 @@ begin
         where open.status = 'claimed' and open.purpose = 'deliver' and open.worker_principal = principal
             and open.claim_token = asked.claim_token and open.lease_expires_at > begun_at
             and open.delivery_started_at is null
-            and coalesce(asked.request_digest ~ '^[0-9a-f]{64}$', true)
-            and coalesce(open.request_digest = decode(asked.request_digest, 'hex'), true)
+            and case
+                when asked.request_digest ~ '^[0-9a-f]{64}$'
+                    then coalesce(open.request_digest = decode(asked.request_digest, 'hex'), true)
+                else asked.request_digest is null
+            end
             and (sees_every or open.tenant_id = any(tenants))
     ),
 
@@ -72,7 +75,7 @@ begin
     for delivery in
         select asked.*
         from jsonb_to_recordset(deliveries) as asked (action_id text, claim_token bigint, request_digest text)
-        where not asked.action_id = any(begun)
+        where (asked.action_id = any(begun)) is not true
     loop
         perform synapsor.begin_delivery(delivery.action_id, delivery.claim_token, delivery.request_digest);
     end loop;

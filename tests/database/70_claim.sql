@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(237);
+select plan(239);
 
 \ir support/delivery.sql
 
@@ -340,6 +340,17 @@ select tests.raises(
         jsonb_build_object('action_id', tests.id('one'), 'claim_token', tests.token('one')),
         jsonb_build_object('action_id', tests.id('two'), 'claim_token', 1)
     )), 'SY034', description => 'begin_deliveries refuses all for one'
+);
+select tests.raises(
+    format('select * from synapsor.begin_deliveries(%L)', jsonb_build_array(
+        jsonb_build_object('action_id', tests.id('one'), 'claim_token', tests.token('one')),
+        jsonb_build_object('claim_token', tests.token('two'))
+    )), 'SY011', description => 'nor is one without an id passed over'
+);
+select tests.raises(
+    format('select * from synapsor.begin_deliveries(%L)', jsonb_build_array(jsonb_build_object(
+        'action_id', tests.id('one'), 'claim_token', tests.token('one'), 'request_digest', 'xyz'
+    ))), 'SY003', description => 'and a digest that is none is named as such'
 );
 select is((tests.state('one')).delivery_started_at, null, 'none has begun');
 select is(
