@@ -80,6 +80,17 @@ begin
 end;
 $function$;
 
+create or replace function synapsor._name_exceeded(exceeded jsonb)
+returns text
+language sql
+immutable
+begin atomic
+    select format(
+        'the limit of %s %s per %s is exceeded', exceeded ->> 'max', coalesce(exceeded ->> 'sum', 'invocations'),
+        exceeded ->> 'per'
+    );
+end;
+
 -- What an exceeded limit makes of the policies' decision: another block, or a demand for approval.
 create or replace function synapsor._decide_exceeded(
     decision synapsor.policy_decision, contract synapsor.action_contracts, exceeded jsonb
@@ -88,13 +99,8 @@ returns synapsor.policy_decision
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
-declare
-    reason constant text := format(
-        'the limit of %s %s per %s is exceeded', exceeded ->> 'max', coalesce(exceeded ->> 'sum', 'invocations'),
-        exceeded ->> 'per'
-    );
 begin
-    decision.reason := reason;
+    decision.reason := synapsor._name_exceeded(exceeded);
     if exceeded ->> 'on_exceed' = 'approve' then
         decision.result := 'warn';
         decision.require_approval := coalesce(decision.require_approval, '{}')

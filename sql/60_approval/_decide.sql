@@ -1,3 +1,22 @@
+-- An agent never decides (design.md section 3).
+create or replace function synapsor._require_natural_person()
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    actor_type constant text := synapsor._session() ->> 'actor_type';
+begin
+    if actor_type <> 'natural_person' then
+        raise exception using
+            errcode = 'SY007',
+            message = format('actor type %s decides nothing', actor_type),
+            detail = 'Approving, rejecting, settling and retrying are for natural persons.';
+    end if;
+end;
+$function$;
+
 -- What approving and rejecting share: who may decide, on what, and that the intent is still what it
 -- was.
 create or replace function synapsor._require_reviewer(
@@ -11,12 +30,7 @@ declare
     session constant jsonb := synapsor._session();
     request synapsor.approval_requests;
 begin
-    if session ->> 'actor_type' <> 'natural_person' then
-        raise exception using
-            errcode = 'SY007',
-            message = format('actor type %s decides nothing', session ->> 'actor_type'),
-            detail = 'Approving, rejecting and settling are for natural persons.';
-    end if;
+    perform synapsor._require_natural_person();
     if open.status is distinct from 'proposed' then
         raise exception using
             errcode = 'SY021',

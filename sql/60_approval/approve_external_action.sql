@@ -28,9 +28,7 @@ begin
     end if;
     digest := synapsor._require_undrifted(action_id, expected_digest);
     if current.status in ('queued', 'claimed', 'unknown', 'succeeded', 'running', 'completed') then
-        if synapsor._session() ->> 'actor_type' <> 'natural_person' then
-            perform synapsor._require_reviewer(open, current);
-        end if;
+        perform synapsor._require_natural_person();
         raise notice using
             message = format('action %s is %s already; nothing changed', current.action_id, current.status);
         return current;

@@ -52,6 +52,8 @@ declare
     parent synapsor.action_invocations;
     ended record;
     steps record;
+    outcome text;
+    reason text;
 begin
     select invocation.* into parent
     from synapsor.action_invocations as invocation
@@ -94,22 +96,19 @@ begin
     from synapsor.action_invocations as step
     inner join synapsor._actions as external using (action_id)
     where step.parent_action_id = parent.action_id;
-    update synapsor.action_invocations as invocation
-    set
-        status = case
-            when steps.failures is not null then 'failed'
-            when steps.open > 0 then 'running'
-            else 'completed'
-        end,
-        error_code = case when steps.failures is not null then 'SY013' end,
-        error_message = 'adapter steps ended otherwise than planned: ' || steps.failures,
-        completed_at = case when steps.failures is null and steps.open > 0 then null else synapsor._now() end
-    where invocation.action_id = parent.action_id
-        -- Several marks, one ending.
-        and row(
-            case when steps.failures is not null then 'failed' when steps.open > 0 then 'running' else 'completed' end,
-            'adapter steps ended otherwise than planned: ' || steps.failures
-        ) is distinct from row(invocation.status, invocation.error_message);
+    outcome := case
+        when steps.failures is not null then 'failed'
+        when steps.open > 0 then 'running'
+        else 'completed'
+    end;
+    reason := 'adapter steps ended otherwise than planned: ' || steps.failures;
+    -- Several marks, one ending.
+    if row(outcome, reason) is distinct from row(parent.status, parent.error_message) then
+        update synapsor.action_invocations as invocation
+        set status = outcome, error_code = case when outcome = 'failed' then 'SY013' end, error_message = reason,
+            completed_at = case when outcome <> 'running' then synapsor._now() end
+        where invocation.action_id = parent.action_id;
+    end if;
 end;
 $function$;
 

@@ -147,5 +147,4 @@ second to 1 day, null takes each contract''s. With begin the claim counts as beg
 worker that calls begin_delivery just before the first byte passes false. Purpose `reconcile`
 claims unknown actions whose contract names a reconcile operation. Every claim raises claim_token;
 claims commit synchronously. No rows: nothing is due, or it is suspended, or (with a warning) the
-session serves no tenant. Errors: SY003. Source:
-design.md section 5, rules 5 and 8.';
+session serves no tenant. Errors: SY003. Source: design.md section 5, rules 5 and 8.';

@@ -14,12 +14,7 @@ declare
     exceeded jsonb;
     generation smallint;
 begin
-    if synapsor._session() ->> 'actor_type' <> 'natural_person' then
-        raise exception using
-            errcode = 'SY007',
-            message = format('actor type %s decides nothing', synapsor._session() ->> 'actor_type'),
-            detail = 'A failed action is retried by a natural person.';
-    end if;
+    perform synapsor._require_natural_person();
     -- The ended action has no state row; its invocation makes two operators take turns.
     select stored.* into strict invocation
     from synapsor.action_invocations as stored
@@ -58,10 +53,7 @@ begin
     if exceeded is not null then
         raise exception using
             errcode = 'SY051',
-            message = format(
-                'the limit of %s %s per %s is exceeded', exceeded ->> 'max',
-                coalesce(exceeded ->> 'sum', 'invocations'), exceeded ->> 'per'
-            ),
+            message = synapsor._name_exceeded(exceeded),
             detail = format('Action %s gave its share back when it failed.', invocation.action_id),
             hint = 'Retry it in the next period.';
     end if;

@@ -49,19 +49,17 @@ begin
                 quote_ident(synapsor._session() ->> 'principal'), current.action_id
             ),
             hint = 'Claim it with purpose reconcile, or ask an approver.';
-    elsif synapsor._session() ->> 'actor_type' <> 'natural_person' then
-        raise exception using
-            errcode = 'SY007',
-            message = format('actor type %s decides nothing', synapsor._session() ->> 'actor_type'),
-            detail = 'Approving, rejecting and settling are for natural persons.';
-    elsif open.status is distinct from 'unknown'
-        and not coalesce(open.status = 'queued' and open.deliveries_lost > 0, false)
-    then
-        raise exception using
-            errcode = 'SY014',
-            message = format('action %s is %s, not unknown', current.action_id, current.status),
-            hint = 'Only an unknown outcome is settled; '
-                'a failed action is retried with synapsor.retry_external_action.';
+    else
+        perform synapsor._require_natural_person();
+        if open.status is distinct from 'unknown'
+            and not coalesce(open.status = 'queued' and open.deliveries_lost > 0, false)
+        then
+            raise exception using
+                errcode = 'SY014',
+                message = format('action %s is %s, not unknown', current.action_id, current.status),
+                hint = 'Only an unknown outcome is settled; '
+                    'a failed action is retried with synapsor.retry_external_action.';
+        end if;
     end if;
 
     detail := jsonb_build_object('evidence', synapsor._bounded(coalesce(evidence, '{}')));

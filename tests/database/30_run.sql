@@ -4,22 +4,7 @@ begin;
 
 select plan(132);
 
-create temporary table known (name text primary key, id text);
-grant select, insert on known to public;
-
-create function tests.remember(name text, id text) returns text
-language sql
-as $function$
-    insert into known values (remember.name, remember.id)
-    returning known.id;
-$function$;
-
-create function tests.known(name text) returns text
-language sql
-stable
-as $function$
-    select remembered.id from known as remembered where remembered.name = known.name;
-$function$;
+\ir support/known.sql
 
 select tests.at('2026-01-01 12:00+00');
 select tests.a_contract();

@@ -88,25 +88,6 @@ begin
 end
 $function$;
 
-create function tests.error(statement text)
-returns text
-language plpgsql
-as $function$
-declare
-    code text;
-    message text;
-    detail text;
-    hint text;
-begin
-    execute statement;
-    return null;
-exception when others then
-    get stacked diagnostics code = returned_sqlstate, message = message_text,
-        detail = pg_exception_detail, hint = pg_exception_hint;
-    return concat_ws('|', code, message, detail, hint);
-end
-$function$;
-
 create function tests.tamper(charge text, old text default ':100,', new text default ':900,')
 returns void
 language sql

@@ -4,22 +4,7 @@ begin;
 
 select plan(58);
 
-create temporary table known (name text primary key, id text);
-grant select, insert on known to public;
-
-create function tests.remember(name text, id text) returns text
-language sql
-as $function$
-    insert into known values (remember.name, remember.id)
-    returning known.id;
-$function$;
-
-create function tests.known(name text) returns text
-language sql
-stable
-as $function$
-    select remembered.id from known as remembered where remembered.name = known.name;
-$function$;
+\ir support/known.sql
 
 -- A picture with the ids replaced by the names they are known by, or by dots.
 create function tests.picture(text text) returns text

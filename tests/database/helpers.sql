@@ -174,3 +174,23 @@ begin
     ));
 end
 $function$;
+
+-- SQLSTATE, message, detail and hint of what a statement raises, in one text; null if nothing.
+create function tests.error(statement text)
+returns text
+language plpgsql
+as $function$
+declare
+    code text;
+    message text;
+    detail text;
+    hint text;
+begin
+    execute statement;
+    return null;
+exception when others then
+    get stacked diagnostics code = returned_sqlstate, message = message_text,
+        detail = pg_exception_detail, hint = pg_exception_hint;
+    return concat_ws('|', code, message, detail, hint);
+end
+$function$;
