@@ -33,14 +33,17 @@ from synapsor_pg.models import (
     JsonObject,
     Member,
     Module,
+    Plan,
     Policy,
     PolicyReplay,
+    Provider,
     Redaction,
     Run,
     StateMachine,
     Step,
     Suspension,
     WorkerPresence,
+    Workflow,
     rows_of,
 )
 
@@ -156,6 +159,18 @@ class Client:
     def retire_action(self, action: str, *, version: int | None = None) -> list[Contract]:
         """Retire one version, or all; what is in flight finishes."""
         return self._rows("retire_action", Contract, action=action, version=version)
+
+    def declare_plan(self, definition: JsonObject) -> Plan:
+        """Store the next version of a plan; equal to the latest version: return that."""
+        return self._row("declare_plan", Plan, definition=Jsonb(definition))
+
+    def declare_workflow(self, definition: JsonObject) -> Workflow:
+        """Store the next version of a workflow contract; equal to the latest: return that."""
+        return self._row("declare_workflow", Workflow, definition=Jsonb(definition))
+
+    def declare_provider(self, definition: JsonObject) -> Provider:
+        """Set the limits and the breaker of a provider's account."""
+        return self._row("declare_provider", Provider, definition=Jsonb(definition))
 
     # the mutation pipeline
 
@@ -669,7 +684,54 @@ class Client:
             output=None if output is None else Jsonb(output),
         )
 
+    # plans
+
+    def start_plan(
+        self,
+        plan: str,
+        parameters: JsonObject | None = None,
+        *,
+        dry_run: bool | None = None,
+        version: int | None = None,
+        correlation_id: str | None = None,
+    ) -> Run:
+        """Start a plan; what needs not wait has run when this returns."""
+        return self._row(
+            "start_plan",
+            Run,
+            plan=plan,
+            parameters=None if parameters is None else Jsonb(parameters),
+            dry_run=dry_run,
+            version=version,
+            correlation_id=correlation_id,
+        )
+
+    def cancel_run(self, run_id: str, reason: str) -> Run:
+        """Start nothing new of a run; what is claimed finishes, what took effect is undone."""
+        return self._row("cancel_run", Run, run_id=run_id, reason=reason)
+
+    def resume_run(self, run_id: str) -> Run:
+        """Continue a failed run, with the nodes it has completed."""
+        return self._row("resume_run", Run, run_id=run_id)
+
     # explanations and statements
+
+    def explain_plan(
+        self,
+        plan: str,
+        parameters: JsonObject | None = None,
+        *,
+        format: str | None = None,  # noqa: A002 - the SQL argument's name
+    ) -> str:
+        """Return what a plan would do; nothing of it is done."""
+        return str(
+            self._value(
+                "explain_plan",
+                plan=plan,
+                parameters=None if parameters is None else Jsonb(parameters),
+                format=format,
+            )
+        )
 
     def explain_agent_run(self, run_id: str, *, format: str | None = None) -> str:  # noqa: A002
         """Return the run as a tree (text) or another format."""

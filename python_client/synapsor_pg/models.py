@@ -301,6 +301,43 @@ class StateMachine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One version of a tree of actions."""
+
+    plan: str
+    version: int
+    definition: JsonObject
+    label: str | None = None
+    digest: str | None = None
+    declared_by: str | None = None
+    declared_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """One version of the contract that bounds an agent's run."""
+
+    workflow: str
+    version: int
+    definition: JsonObject
+    label: str | None = None
+    digest: str | None = None
+    declared_by: str | None = None
+    declared_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """The limits and the breaker of an account with a provider."""
+
+    provider: str
+    account: str
+    definition: JsonObject
+    declared_by: str | None = None
+    declared_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redaction:
     """What is redacted when documents of a class are shown."""
 

@@ -31,7 +31,16 @@ VERBS = {
     if not name.startswith("_")
 }
 
-LATER = {"execute"}  # design.md section 9 comes with an issue of its own
+LATER = {  # methods whose functions are on their way
+    "execute",
+    "declare_plan",
+    "declare_workflow",
+    "declare_provider",
+    "start_plan",
+    "cancel_run",
+    "resume_run",
+    "explain_plan",
+}
 
 
 def test_each_method_has_the_arguments_of_its_function(

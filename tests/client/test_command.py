@@ -113,7 +113,7 @@ def test_a_reviewer_decides_from_the_shell(workshop: Workshop, folder: Path) -> 
     waiting = json.loads(run(workshop, folder, "test_approver", "pending", "--json"))
     assert [each["action_id"] for each in waiting] == [first, second]
     assert first in run(workshop, folder, "test_approver", "pending")
-    said = run(workshop, folder, "test_approver", "approve", first, "--note", "fine")
+    said = run(workshop, folder, "test_approver", "approve", first, "--note", "fine", "--yes")
     assert said == f"{first} is queued\n"
     said = run(workshop, folder, "test_approver", "approve", first)
     assert said == f"{first} is queued (nothing changed)\n"

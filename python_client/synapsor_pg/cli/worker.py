@@ -1,0 +1,92 @@
+"""The daemon that performs actions."""
+
+# ruff: noqa: PLR0913 - options are parameters
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from importlib.metadata import entry_points
+from typing import Annotated
+
+import typer
+
+from synapsor_pg.cli.app import app
+from synapsor_pg.cli.shared import Dsn, told
+from synapsor_pg.handlers import registry
+from synapsor_pg.worker import Worker
+
+
+@app.command()
+def worker(
+    queues: Annotated[list[str], typer.Option("--queue", help="A queue to serve; repeatable.")],
+    *,
+    handlers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--handlers",
+            help="A module that registers handlers; repeatable. Default: all installed providers.",
+        ),
+    ] = None,
+    dsn: Dsn = "",
+    batch: Annotated[int, typer.Option(min=1, help="Actions per claim.")] = 10,
+    concurrency: Annotated[int, typer.Option(min=1, help="Handler threads.")] = 10,
+    lease: Annotated[
+        float | None, typer.Option(help="Seconds a claim is leased; default: the contract's.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="This worker's name; default: host:pid.")
+    ] = None,
+    poll: Annotated[float, typer.Option(help="Seconds between looks at an idle queue.")] = 1.0,
+    drain: Annotated[float, typer.Option(help="Seconds a stop waits for handlers.")] = 30.0,
+    listen: Annotated[bool, typer.Option(help="Wake up by LISTEN too.")] = True,
+    listen_dsn: Annotated[
+        str | None, typer.Option(help="Where to LISTEN when --dsn names a pooler.")
+    ] = None,
+    until_idle: Annotated[bool, typer.Option(help="End when nothing is due.")] = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Perform queued actions: claim, call the provider, confirm. SIGTERM drains and ends it."""
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    # the worker itself says what it cannot do without a connection
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    load_handlers(handlers)
+    with told(role="synapsor_worker"):
+        Worker(
+            dsn,
+            queues=queues,
+            batch=batch,
+            concurrency=concurrency,
+            lease=lease,
+            label=label,
+            poll=poll,
+            drain=drain,
+            listen=listen,
+            listen_dsn=listen_dsn,
+        ).run(until_idle=until_idle)
+
+
+def load_handlers(modules: list[str] | None) -> None:
+    """Import the modules with handlers, or what installed packages offer."""
+    log = logging.getLogger("synapsor_pg")
+    if modules:
+        sys.path.insert(0, "")  # they may live in the current folder
+        for module in modules:
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                typer.echo(f"cannot load --handlers {module}: {error}", err=True)
+                raise typer.Exit(2) from error
+    else:
+        for provider in entry_points(group="synapsor_pg.providers"):
+            try:
+                provider.load()
+            except ImportError as error:
+                log.info("provider %s is not available: %s", provider.name, error)
+    if not len(registry):
+        typer.echo("there are no handlers; name a module with --handlers", err=True)
+        raise typer.Exit(2)
+    log.info("handlers: %s", ", ".join(f"{of[0]}/{of[1]}" for of in registry))
