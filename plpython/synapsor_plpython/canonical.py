@@ -69,6 +69,19 @@ def loads(text: str) -> Any:
         raise CanonicalError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
 
 
+def dumps(value: object) -> str:
+    """Return a JSON text that `loads` reads back as the same value, numbers to the last digit.
+
+    Not canonical: keys stay in order and numbers in their spelling. Takes what `loads` returns.
+    """
+    if isinstance(value, dict):
+        members = [f"{encode_basestring(key)}: {dumps(member)}" for key, member in value.items()]
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join([dumps(item) for item in value]) + "]"
+    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+
+
 def sha256_hex(text: str) -> str:
     """Return the SHA-256 of the text's UTF-8 bytes as 64 lower-case hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()

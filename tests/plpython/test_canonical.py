@@ -185,3 +185,15 @@ def test_an_error_never_holds_the_value() -> None:
 def test_digests_are_of_the_utf8_bytes() -> None:
     assert canonical.sha256_hex("€") == hashlib.sha256("€".encode()).hexdigest()
     assert canonical.sha256_bytes("€").hex() == canonical.sha256_hex("€")
+
+
+@given(json_values())
+def test_dumps_is_what_loads_reads(value: Any) -> None:
+    read = canonical.loads(canonical.dumps(value))
+    assert json.loads(canonical.dumps(value)) == json.loads(json.dumps(value, default=float))
+    assert canonical.loads(canonical.dumps(read)) == read
+
+
+def test_dumps_keeps_order_and_digits() -> None:
+    text = '{"b": [1.50, 12345678901234567890, 1E+400], "a": "\\n/\\u0000é"}'
+    assert canonical.dumps(canonical.loads(text)) == text
