@@ -70,8 +70,6 @@ def explain(
     with told(role=READERS, as_json=as_json):
         if draws and not is_run:
             raise UsageError("only a run can be drawn; name its run_… id")
-        if draws and shutil.which("dot") is None:
-            raise UsageError("drawing needs graphviz: the program dot is not installed")
         style = Format.dot if draws else Format.json if as_json else form
         with client_of(dsn) as client:
             if is_run:
@@ -79,18 +77,18 @@ def explain(
             else:
                 text = client.explain_action(subject_id, format=style.value)
         if draws:
-            target = out or Path(tempfile.mkdtemp(prefix="synapsor-")) / f"{subject_id}.svg"
-            _draw(text, target)
-            typer.echo(str(target))
-            if open_it:
-                typer.launch(str(target))
+            draw(text, out, subject_id, open_it=open_it)
         elif out is not None:
             out.write_text(text + "\n", "utf-8")
         else:
             typer.echo(plain(text))
 
 
-def _draw(dot: str, target: Path) -> None:
+def draw(dot: str, target: Path | None, name: str, *, open_it: bool) -> None:
+    """Draw a graph into a file, and print its name."""
+    if shutil.which("dot") is None:
+        raise UsageError("drawing needs graphviz: the program dot is not installed")
+    target = target or Path(tempfile.mkdtemp(prefix="synapsor-")) / f"{name}.svg"
     kind = target.suffix.lower().removeprefix(".") or "svg"
     try:
         subprocess.run(  # noqa: S603 - a list, no shell
@@ -105,6 +103,9 @@ def _draw(dot: str, target: Path) -> None:
         raise UsageError(f"graphviz cannot draw it: {error.stderr.strip()}") from None
     except subprocess.TimeoutExpired:
         raise UsageError(f"graphviz has not drawn it in {RENDERING} s") from None
+    typer.echo(str(target))
+    if open_it:
+        typer.launch(str(target))
 
 
 @app.command(rich_help_panel=PANEL)
