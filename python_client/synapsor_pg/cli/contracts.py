@@ -154,8 +154,7 @@ def show(
 def diff(paths: Paths, *, dsn: Dsn = "", as_json: AsJson = False) -> None:
     """Show how files differ from what is declared; exit code 3 when they do."""
     with told(role="synapsor_admin", as_json=as_json), connect(dsn) as connection:
-        changes = declare(connection, definitions(paths), as_json=as_json)
-        connection.rollback()
+        changes = declare(connection, definitions(paths), as_json=as_json, keep=False)
     report(changes, as_json=as_json)
     if any(each.changed for each in changes):
         raise typer.Exit(Exit.ATTENTION)
@@ -194,9 +193,13 @@ def retire(
 
 
 def declare(
-    connection: psycopg.Connection[Any], wanted: Sequence[Definition], *, as_json: bool
+    connection: psycopg.Connection[Any],
+    wanted: Sequence[Definition],
+    *,
+    as_json: bool,
+    keep: bool = True,
 ) -> list[Change]:
-    """Declare them in the open transaction; every mistake of every file is told at once.
+    """Declare them in one transaction; every mistake of every file is told at once.
 
     A definition that is refused is tried again after the others: it may need one of them.
     """
@@ -207,9 +210,12 @@ def declare(
     )
     order = {id(each): position for position, each in enumerate(waiting)}
     done: dict[int, Change] = {}
-    with Progress(
-        console=console(err=True), disable=len(waiting) < SLOW, transient=True
-    ) as progress:
+    with (
+        connection.transaction(force_rollback=not keep),
+        Progress(
+            console=console(err=True), disable=len(waiting) < SLOW, transient=True
+        ) as progress,
+    ):
         task = progress.add_task("reading", total=len(waiting))
         while waiting:
             refused: list[tuple[Definition, SynapsorError]] = []

@@ -137,9 +137,10 @@ def read_yaml(file: Path, text: str) -> list[Definition]:
         import yaml  # noqa: PLC0415 - an extra
     except ImportError:
         raise UsageError(NO_YAML) from None
-    loader = _loader()(text)
+    loader_class, loader = _loader(), None
     found = []
     try:
+        loader = loader_class(text)
         while loader.check_node():
             node = loader.get_node()
             reader = _Reader(file)
@@ -152,7 +153,8 @@ def read_yaml(file: Path, text: str) -> list[Definition]:
     except yaml.YAMLError as error:
         raise UsageError(f"{file}: {str(error).splitlines()[0]}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return [each for each in found if each.value is not None]
 
 
@@ -168,6 +170,12 @@ PLAIN = [
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     ("merge", r"^<<$", "<"),
 ]
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(number)
+    return number
 
 
 def _loader() -> Any:
@@ -261,10 +269,7 @@ class _Reader:
                     digits = text.lower().lstrip("+")
                     return int(digits, 0 if digits.startswith(("0x", "0o")) else 10)
                 case "float":
-                    number = float(text)
-                    if math.isfinite(number):
-                        return number
-                    raise self.mistake(node, f"{text} is no number of JSON")
+                    return _finite(float(text))
         except (ValueError, KeyError):
             raise self.mistake(node, f"{text!r} is no {node.tag.removeprefix(TAG)}") from None
         raise self.mistake(node, f"the tag {node.tag} is not known")

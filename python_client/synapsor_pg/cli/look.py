@@ -257,31 +257,36 @@ def _stream(dsn: str, arguments: dict[str, Any], *, follow: bool, interval: floa
     told_at: dict[str, float] = {}
     statement = EVENTS.format(action="action_id = %(action)s and" if arguments["action"] else "")
     connection = connect(dsn, autocommit=True)
-    while True:
-        began = time.monotonic()
-        try:
-            if connection.closed:
-                connection = connect(dsn, autocommit=True)
-            rows = fetch(connection, statement, arguments)
-        except psycopg.OperationalError as error:
+    looked = time.monotonic()
+    try:
+        while True:
+            began = time.monotonic()
+            try:
+                if connection.closed:
+                    connection = connect(dsn, autocommit=True)
+                rows = fetch(connection, statement, arguments)
+                looked = began
+            except psycopg.OperationalError as error:
+                if not follow:
+                    raise
+                first = str(error).strip().splitlines()[0]
+                typer.echo(plain(f"connection lost, trying again: {first}"), err=True)
+                connection.close()
+                rows = []
+            now = time.monotonic()
+            for row in rows:
+                if row["event_id"] not in told_at:
+                    yield row
+                told_at[row["event_id"]] = now
             if not follow:
-                raise
-            first = str(error).strip().splitlines()[0]
-            typer.echo(plain(f"connection lost, trying again: {first}"), err=True)
-            connection.close()
-            rows = []
-        now = time.monotonic()
-        for row in rows:
-            if row["event_id"] not in told_at:
-                yield row
-            told_at[row["event_id"]] = now
-        if not follow:
-            connection.close()
-            return
-        told_at = {event: at for event, at in told_at.items() if at > now - 2 * LATE}
-        arguments |= {"since": f"{LATE} seconds", "is_all": False, "limit": MOST_EVENTS}
-        # a look that is dear is taken seldom
-        time.sleep(max(interval, 5 * (now - began)))
+                return
+            back = now - looked + LATE  # as long as nothing could be seen, too
+            told_at = {event: at for event, at in told_at.items() if at > now - 2 * back}
+            arguments |= {"since": f"{back} seconds", "is_all": False, "limit": MOST_EVENTS}
+            # a look that is dear is taken seldom
+            time.sleep(max(interval, 5 * (now - began)))
+    finally:
+        connection.close()
 
 
 def _event_line(row: dict[str, Any]) -> str:

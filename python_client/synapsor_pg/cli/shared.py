@@ -269,10 +269,15 @@ def print_table(
     console().print(table)
 
 
+def is_terminal() -> bool:
+    """Tell whether there is a person who can answer."""
+    return sys.stdin.isatty()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask a person; where nobody can answer, refuse."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not is_terminal():
         fail("nobody is there to ask; pass --yes", exit_code=Exit.USAGE)
     typer.confirm(question, abort=True, err=True)
