@@ -13,7 +13,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from synapsor_plpython import diagram
+from synapsor_plpython.diagram import WIDTH as BOX_WIDTH
+from synapsor_plpython.diagram import Arrow, Box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WIDTH: Final = 100
 """Columns of the widest line."""
@@ -51,7 +58,7 @@ _WRONG: Final = frozenset({
     "compensation_failed", "escalated",
 })  # fmt: skip
 _SECOND: Final = 1000  # milliseconds
-_PLAIN: Final = str.maketrans({
+_PLAIN: Final[Mapping[int, str]] = str.maketrans({
     "├": "|", "└": "`", "─": "-", "│": "|", "·": "-", "…": "~", "✓": "+", "✗": "x", "→": ">",
 })  # fmt: skip
 
@@ -65,6 +72,27 @@ _BLANKS: Final = re.compile(" {2,}")
 
 _LONGEST_KEY: Final = 48
 """Columns of a recorded step's key or name: its kind and status behind them must stay in sight."""
+
+_DIAGRAMS: Final[Mapping[str, Callable[[list[Box], list[Arrow]], str]]] = {
+    "mermaid": diagram.mermaid,
+    "dot": diagram.dot,
+}
+_LOOKS: Final = {
+    "✓": "done",
+    "✗": "wrong",
+    "?": "unknown",
+    "!": "unknown",
+    "-": "idle",
+    "…": "open",
+}
+_BELOW: Final = frozenset({"child", "group", "instance"})
+_TOLD: Final = frozenset({
+    "waiting", "suspended", "approved", "rejected", "provider", "failed", "blocked", "refused",
+    "cancelled", "expired", "unknown", "settled", "retried", "left", "reason", "because",
+})  # fmt: skip
+"""The remarks that stand in a box."""
+
+_TOLD_LINES: Final = 4
 
 _Facts: TypeAlias = Mapping[str, Any]
 
@@ -81,7 +109,8 @@ class _Line:
 def explain_json(document: str) -> str:
     """Draw the facts of a run (key `run`) or of an action (key `action`).
 
-    Answers {"text": the picture, "why": {step key or action id: [{"label", "text"}]}}.
+    `format` is text, or for a run mermaid or dot. Answers {"text": the picture in it, "why": {step
+    key or action id: [{"label", "text"}]}}.
     """
     facts = json.loads(document)
     for kind in ("approvals", "policies", "domain_events", "history"):
@@ -94,7 +123,10 @@ def explain_json(document: str) -> str:
             why[step["step_key"]] = list(_step_lines(facts, step, now))
         for attempt in facts["refused"]:
             why[attempt["step_key"]] = list(_step_lines(facts, attempt, now))
-        lines = _run_picture(facts, why, now)
+        if facts.get("format") in _DIAGRAMS:
+            lines = iter([_run_diagram(facts, why, now)])
+        else:
+            lines = _run_picture(facts, why, now)
     else:
         action = facts["action"]
         facts["steps"] = [_as_child(step) for step in facts["steps"]]
@@ -106,7 +138,7 @@ def explain_json(document: str) -> str:
     text = "\n".join(line.rstrip() for line in lines)
     return json.dumps(
         {
-            "text": text.translate(_PLAIN) if facts.get("plain") else text,
+            "text": text.translate(_plain(facts.get("format"))) if facts.get("plain") else text,
             "why": {
                 key: [{"label": line.label, "text": _clean(line.text)} for line in remarks]
                 for key, remarks in why.items()
@@ -114,6 +146,11 @@ def explain_json(document: str) -> str:
         },
         ensure_ascii=False,
     )
+
+
+def _plain(language: str | None) -> Mapping[int, str]:
+    """Return what stands for our marks where the database's encoding may not have them."""
+    return {one: f"#{one};" for one in _PLAIN} if language == "mermaid" else _PLAIN
 
 
 def _by_action(listed: Iterable[_Facts]) -> dict[str, list[_Facts]]:
@@ -152,6 +189,32 @@ def _run_picture(facts: _Facts, why: Mapping[str, list[_Line]], now: datetime) -
         yield from _remark("│ " if steps else "  ", line)
 
     yield from _tree(facts, steps, why, now)
+
+
+def _run_diagram(facts: _Facts, why: Mapping[str, list[_Line]], now: datetime) -> str:
+    """Draw a run as boxes and arrows, in which stands what the text says shortest."""
+    run = facts["run"]
+    named = _join(run["workflow"] or run["plan"], run["version"])
+    state = _words(run["state"]) + _lasting(run["started_at"], run["finished_at"], now)
+    about = [f"run {run['run_id']}", named, state, f"by {_clean(run['principal'])}"]
+    boxes = [_box("", filter(None, about), _LOOKS[_mark({**run, "status": run["state"]})])]
+    steps = [*facts["steps"], *facts["refused"]]
+    for step in steps:
+        lines = [_headed(facts, step), _standing(step, now)]
+        told = [line for line in why[step["step_key"]] if line.label in _TOLD]
+        lines += [f"{line.label} {line.text}" for line in told[:_TOLD_LINES]]
+        boxes.append(_box(f"/{step['step_key']}", lines, _LOOKS[_mark(step)]))
+    arrows = [
+        Arrow(f"/{edge['from_step_key']}", f"/{edge['to_step_key']}", edge["edge"])
+        for edge in facts["edges"]
+    ]
+    below = {arrow.end for arrow in arrows if arrow.kind in _BELOW}
+    roots = [Arrow("", box.key, "root") for box in boxes[1:] if box.key not in below]
+    return _DIAGRAMS[facts["format"]](boxes, [*roots, *arrows])
+
+
+def _box(key: str, lines: Iterable[str], look: str) -> Box:
+    return Box(key, [_fit(_clean(line), BOX_WIDTH) for line in lines], look)
 
 
 def _tree(
@@ -265,6 +328,10 @@ def _walk(steps: list[_Facts]) -> Iterator[tuple[_Facts, tuple[bool, ...], int, 
 
 
 def _headline(facts: _Facts, step: _Facts, now: datetime) -> str:
+    return f"{_headed(facts, step)} · {_standing(step, now)}"
+
+
+def _headed(facts: _Facts, step: _Facts) -> str:
     key, name = _clean(step.get("shown_key") or step["step_key"]), _clean(step["name"])
     version = step.get("version") or _delivered(facts, step["action_id"]).get("version")
     if version:
@@ -277,7 +344,7 @@ def _headline(facts: _Facts, step: _Facts, now: datetime) -> str:
     if not step["action_id"]:
         key, name = _fit(key, _LONGEST_KEY), _fit(name, _LONGEST_KEY)
     relation = step["relation"] if step["relation"] in {"group", "instance"} else ""
-    parts = [key, "" if name == key else name, relation, _standing(step, now)]
+    parts = [key, "" if name == key else name, relation]
     return f"{_mark(step)} " + " · ".join(filter(None, parts))
 
 

@@ -315,30 +315,30 @@ to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 comment on function synapsor._policy_places(text[]) is
 'In which order the policies of the session''s tenants'' invocations are asked.';
 
-create or replace function synapsor._require_explain_format(format text)
+create or replace function synapsor._require_explain_format(format text, variadic formats text[])
 returns void
 language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-    if not coalesce(format in ('text', 'json'), false) then
+    if not coalesce(format = any(formats), false) then
         raise exception using
             errcode = 'SY003',
             message = format(
                 '%s is no format of an explanation', coalesce(left(format, 100), 'null')
             ),
             detail = 'An explanation is a picture for people or an object for programs.',
-            hint = 'Formats are text and json.';
+            hint = format('Formats are %s.', regexp_replace(array_to_string(formats, ', '), ', (\w+)$', ' and \1'));
     end if;
 end;
 $function$;
 
-grant execute on function synapsor._require_explain_format(text)
+grant execute on function synapsor._require_explain_format(text, text[])
 to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
-comment on function synapsor._require_explain_format(text) is
-'SY003 unless the format is text or json.';
+comment on function synapsor._require_explain_format(text, text[]) is
+'SY003 unless the format is one of these.';
 
 create or replace function synapsor._grouped_by_action(listed jsonb)
 returns jsonb

@@ -12,7 +12,7 @@ declare
         order by step.place
     );
 begin
-    perform synapsor._require_explain_format(format);
+    perform synapsor._require_explain_format(format, 'text', 'json');
 
     select jsonb_build_object(
         'action', jsonb_build_object(

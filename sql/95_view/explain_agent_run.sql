@@ -5,6 +5,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     document jsonb;
+    edges jsonb;
     explanation jsonb;
     whys jsonb;
     actions jsonb;
@@ -12,10 +13,11 @@ declare
     policies jsonb;
     histories jsonb;
 begin
-    perform synapsor._require_explain_format(format);
+    perform synapsor._require_explain_format(format, 'text', 'json', 'mermaid', 'dot');
 
     -- Payloads go in as previews: a line of text shows no more of them, and json has them below.
     select jsonb_build_object(
+        'format', format,
         'run', jsonb_build_object(
             'run_id', run.run_id,
             'tenant_id', run.tenant_id,
@@ -101,8 +103,18 @@ begin
         from synapsor._refused_attempts(explain_agent_run.run_id) as attempt
     ) as refused;
 
+    if format <> 'text' then
+        select coalesce(jsonb_agg(
+            to_jsonb(link) - 'run_id' order by link.edge, link.from_step_key, link.to_step_key
+        ), '[]')
+        into edges
+        from synapsor.synapsor_run_graph as link
+        where link.run_id = explain_agent_run.run_id;
+        document := document || jsonb_build_object('edges', edges);
+    end if;
+
     explanation := synapsor._explain(document);
-    if format = 'text' then
+    if format <> 'json' then
         return explanation ->> 'text';
     end if;
 
@@ -129,14 +141,7 @@ begin
                 order by step.sequence
             ), '[]'),
             'refused', document -> 'refused',
-            'edges', (
-                select coalesce(jsonb_agg(
-                    to_jsonb(link) - 'run_id'
-                    order by link.edge, link.from_step_key, link.to_step_key
-                ), '[]')
-                from synapsor.synapsor_run_graph as link
-                where link.run_id = explain_agent_run.run_id
-            )
+            'edges', edges
         ))
         from synapsor.synapsor_agent_run_steps as step
         where step.run_id = explain_agent_run.run_id
@@ -151,5 +156,6 @@ comment on function synapsor.explain_agent_run(text, text) is
 'What happened in a run, where each step stands, why, and what comes next. format text: a tree of
 at most 100 columns, times relative so that a finished run always reads the same; json: an object
 of run, steps (each with why, action, approvals, policies, history), refused (the first 20
-attempts that became no step) and edges, with whole payloads. Shows what the views show to the
+attempts that became no step) and edges, with whole payloads; mermaid: a flowchart (Mermaid itself
+refuses more than 500 arrows); dot: a graph for Graphviz. Shows what the views show to the
 session. SY011 when there is no such run to see, SY003 for another format.';

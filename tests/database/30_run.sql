@@ -602,12 +602,14 @@ select ok(
 );
 select tests.raises(
     format('select synapsor.%s(%L, %L)', explaining.verb, 'x', explaining.format),
-    'SY003', '% is no format of an explanation', null, 'Formats are text and json.',
+    'SY003', '% is no format of an explanation', null, explaining.hint,
     format('%s refuses format %s', explaining.verb, coalesce(explaining.format, 'null'))
 )
 from (values
-    ('explain_agent_run', 'yaml'), ('explain_agent_run', null), ('explain_action', 'dot')
-) as explaining (verb, format);
+    ('explain_agent_run', 'yaml', 'Formats are text, json, mermaid and dot.'),
+    ('explain_agent_run', null, 'Formats are text, json, mermaid and dot.'),
+    ('explain_action', 'dot', 'Formats are text and json.')
+) as explaining (verb, format, hint);
 
 reset session authorization;
 set session authorization test_approver;

@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(58);
+select plan(66);
 
 \ir support/known.sql
 
@@ -31,6 +31,12 @@ create function tests.of_run(name text default 'run') returns text
 language sql
 as $function$
     select tests.picture(synapsor.explain_agent_run(tests.known(of_run.name)));
+$function$;
+
+create function tests.of_run_as(name text, format text) returns text
+language sql
+as $function$
+    select tests.picture(synapsor.explain_agent_run(tests.known(of_run_as.name), of_run_as.format));
 $function$;
 
 create function tests.shows(picture text, fragment text, description text) returns text
@@ -719,6 +725,57 @@ select is_empty(
     $$,
     'nor its steps and their history'
 );
+
+
+
+-- Diagrams
+
+select tests.session('acme', 'ada');
+select tests.remember('drawn', (synapsor.start_agent_run('support.flow')).run_id);
+select synapsor.record_agent_step(
+    tests.known('drawn'), 'a"] --> n0', name => E'<script>\n[x](https://evil.example)', status => 'failed'
+);
+select synapsor.record_agent_step(tests.known('drawn'), 'below', parent_step_key => 'a"] --> n0');
+select tests.invoke('drawn action', 'billing.reviewed_refund', '{"invoice_id": "i7"}', 'drawn');
+select is(
+    regexp_replace(tests.of_run_as('drawn', 'mermaid'), ' +classDef.*', ''),
+    E'flowchart TD\n'
+    || E'    n0["run <drawn><br/>support.flow<br/>open<br/>by ada"]:::open\n'
+    || '    n1["✗ a#34;#93; #45;#45;#62; n0 · capability #60;script#62;#92;n#91;x#93;#40;https#58;#47;#47;evil.ex…'
+    || E'<br/>failed"]:::wrong\n'
+    || E'    n2["✓ below · capability<br/>completed"]:::done\n'
+    || '    n3["… billing.reviewed_refund v1<br/>proposed'
+    || E'<br/>waiting for an approval by role billing_reviewer"]:::open\n'
+    || E'    n0 --> n1\n'
+    || E'    n0 --> n3\n'
+    || E'    n1 --> n2\n',
+    'a run as a flowchart, in which names are text'
+);
+select is(
+    regexp_replace(tests.of_run_as('drawn', 'dot'), '^.*?(?=    n0)', ''),
+    E'    n0 [label="run <drawn>\\lsupport.flow\\lopen\\lby ada\\l", fillcolor="#e8f0fe", color="#4285f4"];\n'
+    || E'    n1 [label="✗ a\\"] --> n0 · capability <script>\\\\n[x](https://evil.ex…\\lfailed\\l",'
+    || E' fillcolor="#fce8e6", color="#d93025"];\n'
+    || E'    n2 [label="✓ below · capability\\lcompleted\\l", fillcolor="#e6f4ea", color="#34a853"];\n'
+    || E'    n3 [label="… billing.reviewed_refund v1\\lproposed\\l'
+    || E'waiting for an approval by role billing_reviewer\\l", fillcolor="#e8f0fe", color="#4285f4"];\n'
+    || E'    n0 -> n1 [style="solid"];\n'
+    || E'    n0 -> n3 [style="solid"];\n'
+    || E'    n1 -> n2 [style="solid"];\n'
+    || '}',
+    'and as a graph'
+);
+select unalike(
+    synapsor.explain_agent_run(tests.known('run'), named.format), '%12345678%',
+    format('nothing redacted is in a %s', named.format)
+)
+from (values ('mermaid'), ('dot')) as named (format);
+select tests.session('globex', 'eve');
+select tests.raises(
+    format('select synapsor.explain_agent_run(%L, %L)', tests.known('drawn'), named.format), 'SY011',
+    description => format('another tenant''s run is not there as %s', named.format)
+)
+from (values ('text'), ('json'), ('mermaid'), ('dot')) as named (format);
 
 select * from finish();
 rollback;

@@ -935,3 +935,76 @@ def test_an_action_tells_its_story() -> None:
         '    at once   Queued → queued, by rita: "fine"\n'
         "    3 min     Confirmed → succeeded, by fleet, attempt 1, w1, re_1"
     )
+
+
+@pytest.mark.parametrize("language", ["mermaid", "dot"])
+def test_a_diagram_tells_what_the_tree_tells_shortest(language: str) -> None:
+    document = a_run(
+        an_action_step("succeeded", input='{"charge_id": "ch_1"}'),
+        a_step("tell", "refund", kind="interrupt", state="waiting", status="waiting",
+               message="who?", finished_at=None),
+        external={ACTION: external(worker_principal="fleet", provider_request_id="re_123")},
+        approvals=[{
+            "action_id": ACTION, "reviewer": "rita", "verdict": "approved", "note": None,
+            "decided_at": at(2, 3), "voided_at": None,
+        }],
+        format=language,
+        edges=[
+            {"from_step_key": "refund", "to_step_key": "tell", "edge": "child"},
+            {"from_step_key": "tell", "to_step_key": "refund", "edge": "compensates"},
+        ],
+    )  # fmt: skip
+    lines = drawn(document).splitlines()
+    if language == "mermaid":
+        assert lines[1:7] == [
+            (
+                f'    n0["run {RUN}<br/>support.refund_flow 2026-11<br/>open, 12 min so far'
+                '<br/>by agent-7"]:::open'
+            ),
+            (
+                '    n1["✓ refund · billing.issue_refund v1<br/>succeeded after 3 min 12 s'
+                '<br/>approved by rita after 2 min 3 s<br/>provider re_123"]:::done'
+            ),
+            (
+                '    n2["… tell · interrupt<br/>waiting, 12 min so far<br/>reason #34;who?#34;'
+                '<br/>waiting for an answer from outside"]:::open'
+            ),
+            "    n0 --> n1",
+            "    n1 --> n2",
+            '    n2 -.->|"compensates"| n1',
+        ]
+    else:
+        assert [line.partition(" [label")[0] for line in lines[4:7]] == [
+            "    n0",
+            "    n1",
+            "    n2",
+        ]
+        assert "approved by rita after 2 min 3 s\\lprovider re_123\\l" in lines[5]
+        assert lines[7:] == [
+            '    n0 -> n1 [style="solid"];',
+            '    n1 -> n2 [style="solid"];',
+            '    n2 -> n1 [style="dashed", label="compensates", constraint="false"];',
+            "}",
+        ]
+
+
+def test_a_diagram_shows_refused_attempts_and_stays_in_the_encoding() -> None:
+    refused = {
+        "action_id": ACTION,
+        "name": "billing.issue_refund",
+        "version": 1,
+        "step_key": "refund",
+        "status": "validation_failed",
+        "error_code": "SY003",
+        "error_message": "it does not fit",
+        "violations": None,
+        "started_at": at(1),
+    }
+    document = a_run(refusals=1, refused=[refused], format="dot", edges=[], plain=True)
+    text = drawn(document)
+    assert text.isascii()
+    assert "x refund - billing.issue_refund v1\\lvalidation failed" in text
+    assert "refused SY003: it does not fit" in text
+    assert "    n0 -> n1" in text
+    assert '"#10007; refund #183; billing' in drawn({**document, "format": "mermaid"})
+    assert drawn({**document, "format": "mermaid"}).isascii()
