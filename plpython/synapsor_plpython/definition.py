@@ -396,20 +396,27 @@ def _read_input(reader: Reader, names: Collection[str]) -> Any:
     """Read an input: an object whose texts are templates, or one reference."""
     if not reader.has("input"):
         return {}
-    value, path = reader.value["input"], reader.at("input")
-    if isinstance(value, dict):
-        _check_input(reader.found, value, path, names)
-    elif isinstance(value, str):
-        parsed = _step_template(reader.found, path, value, names)
-        if parsed is not None and not (parsed.references and len(parsed.parts) == 1):
-            reader.found.refuse(path, "is neither an object nor exactly one reference")
-    else:
-        reader.found.refuse(path, f"is {a_kind(value)}, not an object")
+    value = reader.value["input"]
+    check_input(reader.found, value, reader.at("input"), names)
     return value
 
 
+def check_input(
+    found: Findings, value: object, path: str, names: Collection[str] | None = None
+) -> None:
+    """Refuse what is no input; without names its references may name any field."""
+    if isinstance(value, dict):
+        _check_input(found, value, path, names)
+    elif isinstance(value, str):
+        parsed = _step_template(found, path, value, names)
+        if parsed is not None and not (parsed.references and len(parsed.parts) == 1):
+            found.refuse(path, "is neither an object nor exactly one reference")
+    else:
+        found.refuse(path, f"is {a_kind(value)}, not an object")
+
+
 def _check_input(
-    found: Findings, value: object, path: str, names: Collection[str], depth: int = 1
+    found: Findings, value: object, path: str, names: Collection[str] | None, depth: int = 1
 ) -> None:
     if depth > fields.MAX_DEPTH:
         found.refuse(path, f"is nested deeper than {fields.MAX_DEPTH}")
@@ -424,7 +431,7 @@ def _check_input(
 
 
 def _step_template(
-    found: Findings, path: str, source: str, names: Collection[str]
+    found: Findings, path: str, source: str, names: Collection[str] | None
 ) -> template.Template | None:
     try:
         parsed = template.parse(source, roots=_STEP_ROOTS)
@@ -432,7 +439,7 @@ def _step_template(
         found.refuse(path, str(error))
         return None
     for reference in parsed.references:
-        if reference.path[0] != "result" and reference.path[1] not in names:
+        if names is not None and reference.path[0] != "result" and reference.path[1] not in names:
             found.refuse(path, f"names {{{reference.name}}}, which is not declared")
     return parsed
 

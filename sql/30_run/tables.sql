@@ -1,4 +1,4 @@
--- Runs and their steps: one model for what an agent did and, later, for the instances of a plan.
+-- Runs and their steps: one model for what an agent did and for the instances of a plan.
 -- No foreign key joins a step to its run: a step is written on the path of every proposal, and the
 -- verbs have locked the run's key before they write one.
 
@@ -104,6 +104,14 @@ create table synapsor.run_steps (
     output_tokens int,
     started_at timestamptz not null,
     finished_at timestamptz,
+    attempt int not null default 1,
+    retries text collate "C",
+    compensates text collate "C",
+    node int,
+    phase text,
+    pending int,
+    query_status int,
+    wait jsonb,
     constraint a_step_key_names_one_step_of_its_run primary key (run_id, step_key),
     constraint a_step_key_fits_its_index check (octet_length(step_key) between 1 and 2048),
     constraint a_step_has_a_known_relation check (
@@ -117,8 +125,15 @@ create table synapsor.run_steps (
     constraint a_step_has_an_end_when_it_is_finished check (
         (finished_at is not null) = (state = 'finished')
     ),
-    constraint tokens_are_counted_from_zero check (input_tokens >= 0 and output_tokens >= 0)
+    constraint tokens_are_counted_from_zero check (input_tokens >= 0 and output_tokens >= 0),
+    constraint attempts_are_counted_from_one check (attempt > 0),
+    constraint a_phase_is_known check (
+        phase in ('handler', 'group', 'instances', 'actions', 'ended')
+    ),
+    constraint nothing_pending_is_zero check (pending >= 0)
 );
+
+create index run_steps_under_way on synapsor.run_steps (run_id) where state <> 'finished';
 
 create index run_steps_of_actions on synapsor.run_steps (action_id) where action_id is not null;
 
@@ -134,9 +149,10 @@ using (
 select pg_catalog.pg_extension_config_dump('synapsor.run_steps', '');
 
 comment on table synapsor.run_steps is
-'The nodes of runs: what an agent recorded, the actions it proposed and, later, the nodes of plans
-that ran. The row of an action''s step never changes after it is written: its state is the
-action''s, which synapsor_agent_run_steps joins.';
+'The nodes of runs: what an agent recorded, the actions it proposed, and the nodes of plans that ran.
+The row of an action that an agent proposed never changes after it is written: its state is the
+action''s, which synapsor_agent_run_steps joins. The row of a plan''s node ends with its handler,
+and tells what came of everything below it.';
 comment on column synapsor.run_steps.step_id is 'stp_ and a ULID.';
 comment on column synapsor.run_steps.tenant_id is 'The run''s tenant.';
 comment on column synapsor.run_steps.step_key is
@@ -181,6 +197,23 @@ comment on column synapsor.run_steps.input_tokens is
 'Tokens the step read, as the agent counted them.';
 comment on column synapsor.run_steps.output_tokens is
 'Tokens the step wrote, as the agent counted them.';
+comment on column synapsor.run_steps.attempt is
+'1, and one more each time a resumed plan tried the node again.';
+comment on column synapsor.run_steps.retries is
+'Plans: the step of the failed attempt before this one.';
+comment on column synapsor.run_steps.compensates is 'Plans: the step whose effect this one undoes.';
+comment on column synapsor.run_steps.node is
+'Plans: the number of the node in plan_nodes; null for every other step.';
+comment on column synapsor.run_steps.phase is
+'Plans: where the walk is: at the node''s handler, its group, its for-each instances or its
+actions, or ended with everything below it.';
+comment on column synapsor.run_steps.pending is
+'Plans: how many of the steps below it in this phase have not ended.';
+comment on column synapsor.run_steps.query_status is
+'Plans: what the execute cases of its actions are compared with: its own status, raised by its
+group''s. Of a container: the highest status of its instances.';
+comment on column synapsor.run_steps.wait is
+'Plans: what an unfinished node waits for, such as {"for": "timer", "until": …, "result": …}.';
 comment on column synapsor.run_steps.started_at is
 'Database clock, when the step was first recorded.';
 comment on column synapsor.run_steps.finished_at is

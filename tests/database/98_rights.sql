@@ -97,6 +97,7 @@ select * from tests.matrix($matrix$
     set_member                . . . . x . .  'none', 'none'
     declare_policy            . . . . x . .  '{}'
     declare_state_machine     . . . . x . .  '{}'
+    declare_plan              . . . . x . .  '{}'
     declare_redaction         . . . . x . .  'none', 'none', 'none'
     replay_policy             . . . x x . .  'none.v1', null, null
     replay_events             . . . x x . .  'None', 'none', null, null
@@ -299,6 +300,7 @@ create temporary table views as
 select * from tests.matrix($matrix$
     synapsor_error_codes             x x x x x x x
     synapsor_action_contracts        x x x x x . .
+    synapsor_plans                   x x x x x . .
     synapsor_action_invocations      x x x x x . .
     synapsor_external_actions        x x x x x . .
     synapsor_external_action_events  x x x x x . .
