@@ -91,6 +91,7 @@ begin
     wanted.input_tokens := input_tokens;
     wanted.output_tokens := output_tokens;
     wanted.started_at := synapsor._now();
+    wanted.attempt := 1;
     wanted.finished_at := case when wanted.state = 'finished' then wanted.started_at end;
 
     select step.*
