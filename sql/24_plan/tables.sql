@@ -23,6 +23,7 @@ comment on column synapsor.plans.declared is
 comment on column synapsor.plans.is_active is 'The definition''s IsActive, which the document does not enforce.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.plans', '');
+select pg_catalog.pg_extension_config_dump('synapsor.plans_plan_id_seq', '');
 
 create table synapsor.plan_nodes (
     plan_id integer not null,
