@@ -11,11 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+from synapsor_plpython.drawing import clean, fit
 
-WIDTH: Final = 56
-"""Columns of a line in a box, for whoever fills it."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+_WIDTH: Final = 56
+"""Columns of a line in a box."""
 
 LOOKS: Final[Mapping[str, tuple[str, str]]] = {
     "done": ("#e6f4ea", "#34a853"),
@@ -56,6 +58,11 @@ class Arrow:
     start: str
     end: str
     kind: str
+
+
+def box(key: str, lines: Iterable[str], look: str) -> Box:
+    """Return a box of lines that fit into it."""
+    return Box(key, [fit(clean(line), _WIDTH) for line in lines], look)
 
 
 def mermaid(boxes: Iterable[Box], arrows: Iterable[Arrow]) -> str:
@@ -137,3 +144,9 @@ def _shown(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)
+
+
+LANGUAGES: Final[Mapping[str, Callable[[Iterable[Box], Iterable[Arrow]], str]]] = {
+    "mermaid": mermaid,
+    "dot": dot,
+}

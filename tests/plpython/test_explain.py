@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies
-from synapsor_plpython import explain
+from synapsor_plpython import drawing, explain
 
 ACTION = "act_01JDQ4ZK3MTN5XV8Q2B7C9D0EF"
 RUN = "run_01JDQ4ZK3MTN5XV8Q2B7C9D0EF"
@@ -396,7 +396,7 @@ def test_depth_is_told_by_a_number_and_never_too_much() -> None:
     chain = [a_step("1")] + [a_step(str(n), str(n - 1)) for n in range(2, 3001)]
     lines = drawn(a_run(*chain)).splitlines()
     assert lines[-1].startswith("3000 levels down … ")
-    assert max(map(len, lines)) <= explain.WIDTH
+    assert max(map(len, lines)) <= drawing.WIDTH
 
 
 @given(strategies.lists(strategies.text(max_size=250), min_size=4, max_size=4))
@@ -407,7 +407,7 @@ def test_no_line_is_wider_than_a_screen(words: list[str]) -> None:
         a_step("b", "a" + key, kind="handoff", name=name, exit_data=payload),
     )
     for line in drawn(document).split("\n"):
-        assert explain._columns(line) <= explain.WIDTH  # noqa: SLF001
+        assert drawing.columns(line) <= drawing.WIDTH
         assert line.isprintable()
 
 
@@ -426,7 +426,7 @@ def test_no_line_is_wider_than_a_screen(words: list[str]) -> None:
     ],
 )
 def test_durations_are_short(seconds: float, said: str) -> None:
-    assert explain._duration(seconds) == said  # noqa: SLF001
+    assert drawing.duration(seconds) == said
 
 
 def test_an_instant_python_does_not_have_is_left_out() -> None:
@@ -882,7 +882,7 @@ def test_no_text_of_anybody_forges_a_line_wherever_it_stands(*, in_a_run: bool) 
         grown = len(text.splitlines()) - len(shape)
         assert 0 <= grown <= 2, path
         for line in text.splitlines():
-            assert explain._columns(line) <= explain.WIDTH, path  # noqa: SLF001
+            assert drawing.columns(line) <= drawing.WIDTH, path
 
 
 def test_an_action_tells_its_story() -> None:
