@@ -1,6 +1,17 @@
 """The command ``synapsor-pg``: a module per group of commands, each of which joins ``app``."""
 
-from synapsor_pg.cli import contracts, decide, look, operate, plan, worker
+from synapsor_pg.cli import contracts, decide, doctor, install, look, operate, plan, worker
 from synapsor_pg.cli.app import app, main
 
-__all__ = ["app", "contracts", "decide", "look", "main", "operate", "plan", "worker"]
+__all__ = [
+    "app",
+    "contracts",
+    "decide",
+    "doctor",
+    "install",
+    "look",
+    "main",
+    "operate",
+    "plan",
+    "worker",
+]
