@@ -13,14 +13,14 @@ declare
     next_ready text[];
     step_key text;
     found text;
-    opened synapsor.opened_phase;
+    opened record;
 begin
     while cardinality(ready) > 0 or cardinality(ended) > 0 loop
         while cardinality(ready) > 0 loop
             batch := ready;
             next_ready := array[]::text[];
             foreach step_key in array batch loop
-                opened := synapsor._open_phase(walk, step_key);
+                select phase.* into strict opened from synapsor._open_phase(walk, step_key) as phase;
                 foreach found in array opened.ready loop
                     next_ready := array_append(next_ready, found);
                 end loop;
@@ -37,9 +37,11 @@ end;
 $function$;
 
 -- Opens what comes next below a step whose last phase has ended: its group, then its actions. The
--- empty key is the run itself, whose actions are the roots.
-create or replace function synapsor._open_phase(walk synapsor.plan_walk, step_key text)
-returns synapsor.opened_phase
+-- empty key is the run itself, whose actions are the roots. Yields the steps that go on from here, and
+-- whether the step itself has ended with everything below it.
+create or replace function synapsor._open_phase(
+    walk synapsor.plan_walk, step_key text, out ready text[], out has_ended boolean
+)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
@@ -49,8 +51,8 @@ declare
     below synapsor.plan_nodes;
     started synapsor.run_steps[];
     child synapsor.run_steps;
-    opened synapsor.opened_phase := row(array[]::text[], false);
 begin
+    ready := array[]::text[];
     if step_key <> '' then
         select stored.* into strict step
         from synapsor.run_steps as stored
@@ -94,7 +96,7 @@ begin
         insert into synapsor.run_steps select new.* from unnest(started) as new;
         foreach child in array started loop
             if child.state = 'finished' and child.phase = 'handler' then
-                opened.ready := array_append(opened.ready, child.step_key);
+                ready := array_append(ready, child.step_key);
             end if;
             -- Of instances their container tells.
             continue when child.relation = 'instance';
@@ -111,7 +113,7 @@ begin
         end loop;
         exit when step.pending > 0;
     end loop;
-    opened.has_ended := step.phase = 'ended';
+    has_ended := step.phase = 'ended';
     if step_key = '' then
         update synapsor.plan_runs as stored
         set pending = step.pending, branch_status = synapsor._status_value(step.branch_status)
@@ -122,7 +124,6 @@ begin
             query_status = step.query_status
         where stored.run_id = walk.run_id and stored.step_key = _open_phase.step_key;
     end if;
-    return opened;
 end;
 $function$;
 

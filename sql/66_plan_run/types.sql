@@ -30,9 +30,3 @@ create type synapsor.plan_walk as (
 comment on type synapsor.plan_walk is
 'What one advance of a plan instance reads once: the run, the session it acts under, and what its
 parameters are resolved from.';
-
-create type synapsor.opened_phase as (ready text[], has_ended boolean);
-
-comment on type synapsor.opened_phase is
-'What opening a step''s next phase came to: the steps that go on from here, and whether the step
-itself has ended with everything below it.';
