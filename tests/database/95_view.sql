@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(390);
+select plan(387);
 
 -- Columns: exactly the documented ones, in their order; more may follow
 
