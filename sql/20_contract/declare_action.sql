@@ -112,6 +112,10 @@ begin
         (checked ->> 'key_is_sensitive')::boolean,
         (checked ->> 'ordering_key_is_sensitive')::boolean
     returning * into declared;
+    if not declared.definition ->> 'account' ~ '\{' then
+        -- Known from here on, so that no business transaction meets another over it.
+        perform synapsor._provider_account(declared.provider, declared.definition ->> 'account');
+    end if;
     return synapsor._contract(declared);
 end;
 $function$;

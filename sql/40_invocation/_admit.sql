@@ -38,6 +38,11 @@ declare
     place integer;
     any_queued boolean;
     any_proposed boolean;
+    -- One number where the contract names the account itself.
+    one_account constant integer := case
+        when contract.provider is null or not contract.definition ->> 'account' ~ '\{'
+            then synapsor._provider_account(contract.provider, contract.definition ->> 'account')
+    end;
 begin
     if run_id is not null then
         step_keys := synapsor._join_run_each(contract, tenant, bound, action_ids, run_id, step_key);
@@ -105,11 +110,12 @@ begin
 
     opened as (
         insert into synapsor.open_external_actions (
-            action_id, tenant_id, contract_id, last_sequence, status, position, rank, available_at, queued_at,
-            expires_at, queue, ordering_key, reports_to
+            action_id, tenant_id, contract_id, account_id, last_sequence, status, position, rank, available_at,
+            queued_at, expires_at, queue, ordering_key, reports_to
         )
         select
-            fresh.action_id, tenant, contract.contract_id, 1, fresh.status, nextval('synapsor.queue_positions'),
+            fresh.action_id, tenant, contract.contract_id,
+            coalesce(one_account, synapsor._provider_account(contract.provider, fresh.account, true)), 1, fresh.status, nextval('synapsor.queue_positions'),
             due_at - make_interval(mins => contract.priority), due_at,
             case when fresh.status = 'queued' then admitted_at end,
             case fresh.status

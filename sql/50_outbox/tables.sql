@@ -13,6 +13,7 @@ create table synapsor.open_external_actions (
     action_id text collate "C" primary key,
     tenant_id text collate "C" not null,
     contract_id integer not null,
+    account_id integer not null,
     generation smallint not null default 1,
     attempts smallint not null default 0,
     claims_lost smallint not null default 0,
@@ -20,6 +21,7 @@ create table synapsor.open_external_actions (
     reconciliations smallint not null default 0,
     last_sequence integer not null,
     waits_for_lane boolean not null default false,
+    is_governed boolean not null default false,
     status text not null,
     position bigint not null,
     rank timestamptz not null,
@@ -50,11 +52,15 @@ create table synapsor.open_external_actions (
     constraint purpose_is_known check (purpose in ('deliver', 'reconcile'))
 ) with (fillfactor = 60);
 
-create index ready_external_actions on synapsor.open_external_actions (queue, rank, position)
+create index ready_external_actions on synapsor.open_external_actions
+(queue, tenant_id, account_id, rank, position)
 where status = 'queued' and not waits_for_lane;
 
 create index leased_external_actions on synapsor.open_external_actions (lease_expires_at)
 where status = 'claimed';
+
+create index governed_external_actions on synapsor.open_external_actions (account_id, tenant_id)
+where status = 'claimed' and is_governed;
 
 create index expiring_external_actions on synapsor.open_external_actions (expires_at)
 where expires_at is not null and status in ('proposed', 'queued');
@@ -90,6 +96,11 @@ provider''s answer proves nothing.';
 comment on column synapsor.open_external_actions.waits_for_lane is
 'Found behind another action of its ordering key at claim, and therefore kept out of the ready
 index until that one ends.';
+comment on column synapsor.open_external_actions.account_id is
+'The account of the provider it goes to (provider_accounts); 0 where there is none.';
+comment on column synapsor.open_external_actions.is_governed is
+'Its last claim was a delivery to an account with limits: while claimed it fills the account''s
+concurrency, and its outcome counts for the breaker.';
 comment on column synapsor.open_external_actions.position is
 'Order of queueing; orders a lane and breaks ties of rank.';
 comment on column synapsor.open_external_actions.rank is

@@ -6,6 +6,7 @@ create or replace function synapsor._lease(
     lease interval,
     purpose text,
     begins boolean,
+    governed integer[],
     claimed_at timestamptz
 )
 returns setof synapsor.claim
@@ -31,6 +32,7 @@ begin
                 when begins and _lease.purpose = 'deliver' then coalesce(open.first_delivery_at, claimed_at)
                 else open.first_delivery_at
             end,
+            is_governed = coalesce(open.account_id = any(governed), false),
             worker_principal = principal,
             worker_label = _lease.worker_label,
             purpose = _lease.purpose

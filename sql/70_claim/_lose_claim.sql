@@ -25,6 +25,7 @@ begin
         return;
     end if;
     if begun then
+        perform synapsor._record_outcome(open, true);
         open.deliveries_lost := open.deliveries_lost + 1;
         if not synapsor._may_repeat(open, contract, lost_at + coalesce(delay, interval '0') + contract.lease) then
             perform synapsor._park(open, contract, event_type, park_as, why);

@@ -19,6 +19,7 @@ as $function$
             and open.reconciliations < contract.reconcile_max_attempts
             and (suspended.tenants is null or not open.tenant_id = any(suspended.tenants))
             and (suspended.contracts is null or not open.contract_id = any(suspended.contracts))
+            and (suspended.accounts is null or not open.account_id = any(suspended.accounts))
             and (suspended.principals is null or not exists (
                 select from synapsor.action_invocations as proposal
                 where proposal.action_id = open.action_id and proposal.actor = any(suspended.principals)

@@ -17,11 +17,18 @@ begin
         array_agg(stop.name) filter (where stop.kind = 'provider')
     into suspended.everything, suspended.tenants, suspended.principals, actions, providers
     from synapsor.suspensions as stop;
-    if actions is not null or providers is not null then
+    if actions is not null then
         suspended.contracts := array(
             select contract.contract_id
             from synapsor.action_contracts as contract
-            where contract.action = any(actions) or contract.provider = any(providers)
+            where contract.action = any(actions)
+        );
+    end if;
+    if providers is not null then
+        suspended.accounts := array(
+            select known.account_id
+            from synapsor.provider_accounts as known
+            where known.provider = any(providers)
         );
     end if;
     -- A negative priority puts rank behind the due time: look that much further ahead.

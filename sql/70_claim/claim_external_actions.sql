@@ -24,11 +24,21 @@ declare
     tenants constant text[] := synapsor._visible_tenants();
     suspended synapsor.suspended;
     wanted integer := max_actions;
+    -- Large claims take several of a tenant at a turn: it is fair enough, and dearer otherwise.
+    quantum integer := ceil(sqrt(greatest(max_actions, 1)));
+    turn synapsor.turn;
+    flows synapsor.flow[];
+    allotted synapsor.allotment;
+    exhausted text[] := array[]::text[];
+    ring text[] := array[]::text[];
+    governed integer[] := array[]::integer[];
+    served text[];
     candidates text[];
     special synapsor.open_external_actions[];
     claimable text[] := array[]::text[];
     passed_over text[] := array[]::text[];
     examined record;
+    admitted record;
 begin
     if queue is null or length(queue) > 255 or max_actions is null or max_actions not between 1 and 1000
         or lease not between interval '1 second' and interval '1 day'
@@ -68,15 +78,24 @@ begin
     if purpose = 'reconcile' then
         claimable := synapsor._reconcilable(queue, max_actions, suspended);
     else
+        turn := synapsor._turn(queue);
         -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds
         -- are bounded.
         for round in 1..20 loop
+            flows := synapsor._ready_flows(
+                queue, turn, (wanted + quantum - 1) / quantum, suspended, exhausted, claimed_at
+            );
+            exit when flows is null;
+            allotted := synapsor._allot(
+                queue, flows, turn, wanted, quantum, suspended, claimable || passed_over, claimed_at
+            );
             select
                 array_agg(ready.action_id order by ready.rank, ready.position) filter (where not ready.is_special),
-                array_agg(ready.state order by ready.rank, ready.position) filter (where ready.is_special)
-            into candidates, special
+                array_agg(ready.state order by ready.rank, ready.position) filter (where ready.is_special),
+                array_agg(ready.tenant_id)
+            into candidates, special, served
             from (
-                select open.action_id, open.rank, open.position, open.state,
+                select open.action_id, open.tenant_id, open.rank, open.position, open.state,
                     open.ordering_key is not null
                     or coalesce(open.expires_at <= claimed_at, false)
                     or open.deliveries_lost > 0
@@ -86,35 +105,50 @@ begin
                         where approval.action_id = open.action_id and approval.voided_at is null
                             and approval.verdict = 'approved' and approval.digest <> invocation.digest
                     ) as is_special
-                from (
+                from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place)
+                cross join lateral (
                     select stored.*, stored as state
                     from synapsor.open_external_actions as stored
-                    where stored.queue = claim_external_actions.queue and stored.status = 'queued'
+                    where stored.queue = claim_external_actions.queue and stored.tenant_id = flow.tenant_id
+                        and stored.account_id = flow.account_id and stored.status = 'queued'
                         and not stored.waits_for_lane and not stored.action_id = any(claimable || passed_over)
                         and stored.rank <= claimed_at + suspended.rank_ahead and stored.available_at <= claimed_at
-                        and (sees_every or stored.tenant_id = any(tenants))
-                        and (suspended.tenants is null or not stored.tenant_id = any(suspended.tenants))
                         and (suspended.contracts is null or not stored.contract_id = any(suspended.contracts))
                         and (suspended.principals is null or not exists (
                             select from synapsor.action_invocations as proposal
                             where proposal.action_id = stored.action_id and proposal.actor = any(suspended.principals)
                         ))
                     order by stored.rank, stored.position
-                    limit wanted
+                    limit allotted.shares[flow.place]
                     for update skip locked
                 ) as open
                 inner join synapsor.action_invocations as invocation using (action_id)
             ) as ready;
-            exit when candidates is null and special is null;
             claimable := claimable || coalesce(candidates, '{}');
             if special is not null then
                 examined := synapsor._examine(special, lease);
                 claimable := claimable || examined.claimable;
                 passed_over := passed_over || examined.passed_over;
             end if;
+            select
+                ring || array_agg(flow.tenant_id order by flow.place),
+                governed || array_agg(flow.account_id) filter (where flow.is_governed)
+            into ring, governed
+            from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place);
+            turn := allotted.next;
             wanted := max_actions - cardinality(claimable);
-            exit when wanted <= 0 or special is null;
+            exit when wanted <= 0;
+            exhausted := exhausted || synapsor._exhausted(flows, allotted.shares, served);
+            quantum := 1;
         end loop;
+        if cardinality(governed) > 0 and cardinality(claimable) > 0 then
+            admitted := synapsor._admit_deliveries(claimable, governed, ring, claimed_at);
+            claimable := admitted.admitted;
+            if admitted.missed is not null then
+                turn := (admitted.missed, 0);
+            end if;
+        end if;
+        perform synapsor._pass_turn(queue, turn);
     end if;
 
     if cardinality(claimable) = 0 then
@@ -134,7 +168,9 @@ begin
     );
     return query
     select claimed.*
-    from synapsor._lease(claimable, principal, left(worker_label, 255), lease, purpose, "begin", claimed_at) as claimed;
+    from synapsor._lease(
+        claimable, principal, left(worker_label, 255), lease, purpose, "begin", governed, claimed_at
+    ) as claimed;
 end;
 $function$;
 

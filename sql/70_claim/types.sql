@@ -31,11 +31,41 @@ create type synapsor.suspended as (
     tenants text [],
     principals text [],
     contracts integer [],
+    accounts integer [],
     rank_ahead interval
 );
 
 comment on type synapsor.suspended is
 'What a claim on one queue has to leave out; null where nothing of that kind is suspended.';
+
+create type synapsor.flow as (
+    tenant_id text,
+    account_id integer,
+    weight integer,
+    is_governed boolean,
+    most integer
+);
+
+comment on type synapsor.flow is
+'What of a queue is ready of one tenant for one account of a provider; most: what the account''s
+limits let begin, null where it has none.';
+
+create type synapsor.turn as (
+    tenant_id text,
+    used integer
+);
+
+comment on type synapsor.turn is
+'Whose turn it is at a queue, and how many actions of its share it had already; used is null when
+its turn is over and the next tenant''s begins.';
+
+create type synapsor.allotment as (
+    shares integer [],
+    next synapsor.turn
+);
+
+comment on type synapsor.allotment is
+'How many actions a claim takes of each flow it was given, and whose turn it is afterwards.';
 
 create type synapsor.verdict as (
     code text,

@@ -45,6 +45,11 @@ begin
     )), '{}');
     provider_request_id := left(provider_request_id, 255);
     error_code := left(error_code, 255);
+    perform synapsor._record_outcome(
+        open,
+        case when status <> 'failed' or retryable is not false then status <> 'succeeded' end,
+        case when status <> 'succeeded' then retry_after end
+    );
     if status = 'succeeded' then
         perform synapsor._finish(
             open, 'Succeeded', 'succeeded', null, detail, error_code, provider_request_id, confirmed => status

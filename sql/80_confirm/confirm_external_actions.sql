@@ -105,6 +105,18 @@ begin
                 'error_message', left(ended.entry ->> 'error_message', 2000)
             )), '{}')
         from ended
+    ),
+
+    counted as (
+        insert into synapsor.provider_outcomes (account_id, claim_token, recorded_at, calls)
+        select
+            ended.account_id, ended.claim_token, confirmed_at,
+            string_agg(synapsor._call(limits, false, confirmed_at - ended.delivery_started_at), '')
+        from ended
+        inner join synapsor.provider_accounts as known using (account_id)
+        inner join synapsor.provider_limits as limits using (limits_id)
+        where ended.is_governed and limits.breaker_mode in ('enforce', 'monitor')
+        group by ended.account_id, ended.claim_token
     )
 
     select array_agg(judged.is_sound order by judged.ordinality) into done

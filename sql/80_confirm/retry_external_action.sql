@@ -67,11 +67,12 @@ begin
         generation := generation + 1;
     end loop;
     insert into synapsor.open_external_actions (
-        action_id, tenant_id, contract_id, generation, last_sequence, status, position, rank, available_at, queue,
-        ordering_key, reports_to, claim_token
+        action_id, tenant_id, contract_id, account_id, generation, last_sequence, status, position, rank,
+        available_at, queue, ordering_key, reports_to, claim_token
     )
     values (
-        invocation.action_id, invocation.tenant_id, contract.contract_id, generation, history.last_sequence,
+        invocation.action_id, invocation.tenant_id, contract.contract_id,
+        synapsor._provider_account(contract.provider, invocation.account, true), generation, history.last_sequence,
         'queued', nextval('synapsor.queue_positions'), synapsor._now(), synapsor._now(), invocation.queue,
         invocation.ordering_key, invocation.parent_action_id, history.last_token
     )

@@ -4,6 +4,7 @@
 begin;
 
 select plan(387);
+select no_plan();
 
 -- Columns: exactly the documented ones, in their order; more may follow
 
@@ -80,6 +81,11 @@ from (
         'queue, tenant_id, proposed, queued, due, claimed, unknown, oldest_due_at, paused, workers'
     ),
     ('synapsor_stuck_actions', 'action_id, status, since, cause, remedy'),
+    (
+        'synapsor_provider_health',
+        'provider, account, tenant_id, breaker_state, failure_rate, calls, opens_until, tokens,
+        in_flight, retry_after_until, paused'
+    ),
     ('synapsor_workers', 'worker_principal, worker_label, queues, last_seen_at, held'),
     ('synapsor_error_codes', 'code, condition, meaning, retryable, http_status')
 ) as written (relation, columns);
@@ -363,7 +369,9 @@ select tests.advance('2 days');
 create temporary view shown_to_tenants as
 select relation from documented
 where relation like 'synapsor%' and relation not in (
-    'synapsor_action_contracts', 'synapsor_error_codes', 'synapsor_workers', 'synapsor_run_graph'
+    'synapsor_action_contracts', 'synapsor_error_codes', 'synapsor_workers', 'synapsor_run_graph',
+    -- Accounts as a whole belong to no tenant: 97_tenants looks at the rest.
+    'synapsor_provider_health'
 );
 grant select on shown_to_tenants to public;
 set session authorization test_auditor;

@@ -76,6 +76,19 @@ select tests.a_contract(
     'test.reviewed'
 );
 
+-- A plan that saves a set and falls asleep.
+select synapsor.declare_plan('{
+    "Name": "sleeper", "DefaultHandlerType": "EmptyHandler", "Actions": [
+        {"Name": "saved", "SaveExitDataAs": {"Parameters": "saved"}},
+        {"Name": "asleep", "Handler": {"Config": {"Values": {"SleepMilliseconds": 3600000}}}}
+    ]
+}');
+select synapsor.declare_provider(
+    '{"provider": "stripe", "rate_limit": {"per_second": 1000, "per_tenant": 500},
+      "concurrency": {"per_tenant": 100}}'
+);
+select synapsor.weigh_tenant(tenant, 2) from tenants;
+
 -- One principal plays every part in every tenant: only the tenant tells them apart.
 create function tests.pat(tenant text)
 returns void

@@ -36,6 +36,8 @@ select synapsor.declare_policy(
 );
 
 
+select synapsor.declare_provider('{"provider": "stripe", "concurrency": {"per_tenant": 1000}}');
+
 -- Every action carries two secrets of its own: charge-<name> is redacted, customer-<name> hidden.
 -- Both are in its idempotency key, the first in its ordering key.
 

@@ -98,6 +98,8 @@ select * from tests.matrix($matrix$
     declare_policy            . . . . x . .  '{}'
     declare_state_machine     . . . . x . .  '{}'
     declare_plan              . . . . x . .  '{}'
+    declare_provider          . . . . x . .  '{}'
+    weigh_tenant              . . . . x . .  'none', 1
     declare_redaction         . . . . x . .  'none', 'none', 'none'
     replay_policy             . . . x x . .  'none.v1', null, null
     replay_events             . . . x x . .  'None', 'none', null, null
@@ -203,6 +205,7 @@ from tests.matrix($matrix$
     _explain                 x x x x x . .  explanations: computes on its arguments
     _explained_actions       x x x x x . .  explanations: security invoker over the views
     _delivery_context        x x x x x . .  explanations: filters by session itself
+    _provider_health         x x x x x . .  the view of its name: filters by session itself
     _refused_attempts        x x x x x . .  explanations: filters by session itself
     _delivery_history        x x x x x . .  explanations: filters by session itself
     _adapter_steps           x x x x x . .  explanations: filters by session itself
@@ -319,6 +322,7 @@ select * from tests.matrix($matrix$
     synapsor_stuck_actions           x x x x x . .
     synapsor_suspensions             x x x x x . .
     synapsor_workers                 x x x x x . .
+    synapsor_provider_health         x x x x x . .
 $matrix$);
 
 create temporary view relations as
