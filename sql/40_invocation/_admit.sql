@@ -115,7 +115,8 @@ begin
         )
         select
             fresh.action_id, tenant, contract.contract_id,
-            coalesce(one_account, synapsor._provider_account(contract.provider, fresh.account, true)), 1, fresh.status, nextval('synapsor.queue_positions'),
+            coalesce(one_account, synapsor._provider_account(contract.provider, fresh.account, true)), 1,
+            fresh.status, nextval('synapsor.queue_positions'),
             due_at - make_interval(mins => contract.priority), due_at,
             case when fresh.status = 'queued' then admitted_at end,
             case fresh.status
