@@ -302,15 +302,16 @@ class StateMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One version of a tree of actions."""
+    """One version of a tree of actions (``synapsor_plans``)."""
 
     plan: str
     version: int
+    name: str
+    label: str | None
+    nodes: int
     definition: JsonObject
-    label: str | None = None
-    digest: str | None = None
-    declared_by: str | None = None
-    declared_at: datetime | None = None
+    declared_by: str
+    declared_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

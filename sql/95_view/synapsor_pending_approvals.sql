@@ -1,6 +1,6 @@
 create or replace view synapsor.synapsor_pending_approvals with (security_barrier) as
 select
-    waiting.action_id,
+    open.action_id,
     waiting.tenant_id,
     waiting.action,
     waiting.version,
@@ -22,10 +22,16 @@ select
     request.reason,
     waiting.created_at,
     request.expires_at
-from synapsor._actions as waiting
-inner join synapsor.approval_requests as request using (action_id)
+from synapsor.open_external_actions as open
+-- Looked up one by one (offset 0): joined, the view would be computed for every action there ever was.
+cross join lateral (
+    select action.* from synapsor._actions as action
+    where action.action_id = open.action_id
+    offset 0
+) as waiting
+inner join synapsor.approval_requests as request on open.action_id = request.action_id
 left join synapsor.run_steps as step on step.run_id = waiting.run_id and step.action_id = waiting.action_id
-where waiting.status = 'proposed';
+where open.status = 'proposed' and waiting.status = 'proposed';
 
 grant select on synapsor.synapsor_pending_approvals to
 synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;

@@ -80,17 +80,18 @@ def conninfo(dsn: str) -> str:
     return make_conninfo(dsn, **{key: each for key, each in defaults.items() if key not in given})
 
 
-def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+def connect(dsn: str, *, autocommit: bool = False, tells: bool = True) -> psycopg.Connection[Any]:
     """Connect; notices are told on stderr. Nothing is prepared: a pooler may stand in between."""
     connection = psycopg.connect(conninfo(dsn), autocommit=autocommit, prepare_threshold=None)
-    connection.add_notice_handler(_tell_notice)
+    if tells:
+        connection.add_notice_handler(_tell_notice)
     return connection
 
 
 @contextmanager
-def client_of(dsn: str) -> Iterator[Client]:
+def client_of(dsn: str, *, tells: bool = True) -> Iterator[Client]:
     """Give a client in one transaction, which is committed when the block ends well."""
-    with connect(dsn) as connection:
+    with connect(dsn, tells=tells) as connection:
         yield Client(connection)
 
 
