@@ -24,11 +24,12 @@ select
     request.expires_at
 from synapsor.open_external_actions as open
 -- Looked up one by one (offset 0): joined, the view would be computed for every action there ever was.
-cross join lateral (
-    select action.* from synapsor._actions as action
-    where action.action_id = open.action_id
-    offset 0
-) as waiting
+cross join
+    lateral (
+        select action.* from synapsor._actions as action
+        where action.action_id = open.action_id
+        offset 0
+    ) as waiting
 inner join synapsor.approval_requests as request on open.action_id = request.action_id
 left join synapsor.run_steps as step on step.run_id = waiting.run_id and step.action_id = waiting.action_id
 where open.status = 'proposed' and waiting.status = 'proposed';
