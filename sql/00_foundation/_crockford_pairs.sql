@@ -16,3 +16,6 @@ end;
 comment on function synapsor._crockford_pairs() is
 'All 1024 pairs of letters of Crockford''s alphabet (no I, L, O, U) in order: pair n starts at
 byte 2 n. Bytes, because finding a place in them takes no counting; a constant once it is planned.';
+
+grant execute on function synapsor._crockford_pairs to
+synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;

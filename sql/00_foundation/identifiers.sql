@@ -1,13 +1,11 @@
-create or replace function synapsor._new_id(prefix text) returns text
+create or replace function synapsor._ulid(prefix text, milliseconds bigint, random bytea) returns text
 language plpgsql
-volatile
+immutable
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
     pairs constant bytea := synapsor._crockford_pairs();
-    milliseconds constant bigint := floor(date_part('epoch', synapsor._now()) * 1000)::bigint;
-    random constant bytea := uuid_send(gen_random_uuid());
 begin
     -- Ten bits a pair. Of the two bytes behind a random pair only the low ten bits are used, which
     -- leaves out the bits a UUID fixes: all eighty are random.
@@ -30,7 +28,27 @@ begin
 end
 $function$;
 
+comment on function synapsor._ulid(text, bigint, bytea) is
+'A prefix and a ULID, 26 letters of Crockford''s alphabet: ten of the milliseconds, sixteen of the
+low ten bits of eight times two bytes.';
+
+grant execute on function synapsor._ulid to
+synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
+
+create or replace function synapsor._new_id(prefix text) returns text
+language plpgsql
+volatile
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return synapsor._ulid(
+        prefix, floor(date_part('epoch', synapsor._now()) * 1000)::bigint, uuid_send(gen_random_uuid())
+    );
+end
+$function$;
+
 comment on function synapsor._new_id(text) is
-'A new identifier: the prefix (`act_`, `evt_` …) and a ULID, 26 letters of Crockford''s alphabet:
-ten of the database clock''s milliseconds, sixteen random. Identifiers of later milliseconds sort
-later under collation "C"; within a millisecond the order is random.';
+'A new identifier: the prefix (`act_`, `apr_` …) and a ULID of the database clock''s milliseconds
+and eighty random bits. Identifiers of later milliseconds sort later under collation "C"; within a
+millisecond the order is random.';

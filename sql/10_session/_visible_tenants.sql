@@ -6,15 +6,8 @@ parallel restricted
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
-declare
-    context constant jsonb := synapsor._session();
 begin
-    if jsonb_typeof(context -> 'tenants') = 'array' then
-        return array(select jsonb_array_elements_text(context -> 'tenants'));
-    elsif context ? 'tenant_id' then
-        return array[context ->> 'tenant_id'];
-    end if;
-    return array[]::text[];
+    return synapsor._tenants_of(synapsor._session());
 end
 $function$;
 
@@ -25,3 +18,18 @@ that sees every tenant is `_sees_every_tenant`. Call it once per statement: `(se
 grant execute on function synapsor._visible_tenants() to
 synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor, synapsor_admin,
 synapsor_gateway;
+
+create or replace function synapsor._tenants_of(context jsonb) returns text[]
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if jsonb_typeof(context -> 'tenants') = 'array' then
+        return array(select jsonb_array_elements_text(context -> 'tenants'));
+    elsif context ? 'tenant_id' then
+        return array[context ->> 'tenant_id'];
+    end if;
+    return array[]::text[];
+end
+$function$;

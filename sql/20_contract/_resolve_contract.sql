@@ -15,8 +15,10 @@ begin
     order by declared.version desc
     limit 1;
     if found then
-        -- Opened once, not at every look.
-        contract.definition := contract.definition || '{}';
+        if contract.kind <> 'external' or contract.decides then
+            -- Opened once, not at every look.
+            contract.definition := contract.definition || '{}';
+        end if;
         return contract;
     end if;
     if exists (

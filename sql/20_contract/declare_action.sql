@@ -66,7 +66,7 @@ begin
         retry_jitter, require_claim_token, poison_after, deliver_within, reconcile_operation, reconcile_after,
         reconcile_max_attempts, approval_required, approval_role, approvals_required, separate_duties,
         approval_expires_after, approval_unless, redacted_fields, hidden_names, key_is_sensitive,
-        ordering_key_is_sensitive
+        ordering_key_is_sensitive, account_id
     )
     select
         accepted ->> 'action',
@@ -110,12 +110,13 @@ begin
         array(select jsonb_array_elements_text(accepted -> 'redact')),
         array(select jsonb_object_keys(accepted -> 'hidden')),
         (checked ->> 'key_is_sensitive')::boolean,
-        (checked ->> 'ordering_key_is_sensitive')::boolean
+        (checked ->> 'ordering_key_is_sensitive')::boolean,
+        -- Numbered here, so that no business transaction meets another over it.
+        case
+            when not coalesce(accepted ->> 'account' ~ '\{', false)
+                then synapsor._provider_account(accepted ->> 'provider', accepted ->> 'account')
+        end
     returning * into declared;
-    if not declared.definition ->> 'account' ~ '\{' then
-        -- Known from here on, so that no business transaction meets another over it.
-        perform synapsor._provider_account(declared.provider, declared.definition ->> 'account');
-    end if;
     return synapsor._contract(declared);
 end;
 $function$;

@@ -38,6 +38,23 @@ create table synapsor.action_contracts (
     hidden_names text[] not null,
     key_is_sensitive boolean not null,
     ordering_key_is_sensitive boolean not null,
+    account_id integer,
+    account_is_sensitive boolean not null generated always as (
+        coalesce(definition ->> 'account' ~ '\{', false)
+    ) stored,
+    decides boolean not null generated always as (
+        coalesce(jsonb_array_length(definition -> 'policies'), 0) > 0
+        or coalesce(jsonb_array_length(definition -> 'limits'), 0) > 0
+    ) stored,
+    bounds_its_callers boolean not null generated always as (
+        coalesce(not definition -> 'actor_types' ?& synapsor._actor_types(), false)
+        or coalesce(jsonb_array_length(definition -> 'required_roles'), 0) > 0
+        or coalesce(jsonb_array_length(definition -> 'required_permissions'), 0) > 0
+        or coalesce((definition ->> 'require_run')::boolean, false)
+    ) stored,
+    hidden_shown jsonb not null generated always as (
+        jsonb_object(hidden_names, array_fill('[redacted]'::text, array[cardinality(hidden_names)]))
+    ) stored,
     constraint one_contract_per_version unique (action, version),
     constraint version_is_positive check (version > 0),
     constraint kind_is_known check (kind in ('external', 'atomic', 'saga')),
@@ -76,6 +93,17 @@ is needed.';
 comment on column synapsor.action_contracts.key_is_sensitive is
 'The template of the idempotency key uses a HIDDEN or redacted value, so that the key is redacted
 with it.';
+comment on column synapsor.action_contracts.account_id is
+'The number of its account (provider_accounts), 0 without a provider; null where each proposal
+names the account.';
+comment on column synapsor.action_contracts.account_is_sensitive is
+'The account is a template, which may use a HIDDEN value.';
+comment on column synapsor.action_contracts.decides is
+'It has policies or limits: each invocation is decided on before it is opened.';
+comment on column synapsor.action_contracts.bounds_its_callers is
+'It asks for certain actor types, roles or permissions, or for a run.';
+comment on column synapsor.action_contracts.hidden_shown is
+'The HIDDEN values as shown to those who may not see them: every name, redacted.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.action_contracts', '');
 

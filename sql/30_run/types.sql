@@ -42,7 +42,8 @@ create type synapsor.step as (
     input_tokens int,
     output_tokens int,
     started_at timestamptz,
-    finished_at timestamptz
+    finished_at timestamptz,
+    attempt int
 );
 
 comment on type synapsor.step is

@@ -2,8 +2,7 @@
 create or replace function synapsor._gate(
     contract synapsor.action_contracts,
     session jsonb,
-    run_id text,
-    is_plan boolean default false
+    run_id text
 )
 returns void
 language plpgsql
@@ -11,18 +10,11 @@ stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    principal text := session ->> 'principal';
-    actor_type text := session ->> 'actor_type';
-    -- Opened once, not at every look.
-    definition constant jsonb := contract.definition || '{}';
+    tenant constant text := session ->> 'tenant_id';
+    principal constant text := session ->> 'principal';
+    suspension synapsor.suspensions;
 begin
-    if contract.kind = 'saga' then
-        raise exception using
-            errcode = 'feature_not_supported',
-            message = 'saga actions are not performed by this version',
-            detail = format('%s is declared and stored.', contract.action);
-    end if;
-    if session ->> 'tenant_id' is null then
+    if tenant is null then
         raise exception using
             errcode = 'SY005',
             message = 'the session names no tenant',
@@ -30,8 +22,44 @@ begin
             hint = 'Open a session in this transaction (synapsor.open_session, synapsor.set_session), '
                 'or bind the login (synapsor.bind_role).';
     end if;
-    perform synapsor._check_suspended(session);
-    perform synapsor._check_entitlement(split_part(contract.action, '.', 1), session ->> 'tenant_id');
+    select stop.* into suspension
+    from synapsor.suspensions as stop
+    where (stop.kind, stop.name) in (('tenant', tenant), ('principal', principal))
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'SY007',
+            message = format('%s %s is suspended', suspension.kind, quote_ident(suspension.name)),
+            detail = format('Reason: %s.', suspension.reason),
+            hint = format('An administrator lifts it with synapsor.resume(%L, %L).', suspension.kind, suspension.name);
+    end if;
+    perform synapsor._check_entitlement(split_part(contract.action, '.', 1), tenant);
+    if contract.bounds_its_callers then
+        perform synapsor._check_caller(contract, session);
+    end if;
+    if run_id is not null then
+        perform synapsor._check_run(run_id);
+    elsif contract.bounds_its_callers and (contract.definition ->> 'require_run')::boolean then
+        raise exception using
+            errcode = 'SY040',
+            message = format('%s is performed only inside a run', contract.action),
+            hint = 'Start one with synapsor.start_agent_run and pass its run_id.';
+    end if;
+end;
+$function$;
+
+create or replace function synapsor._check_caller(contract synapsor.action_contracts, session jsonb)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    principal constant text := session ->> 'principal';
+    actor_type constant text := session ->> 'actor_type';
+    -- Opened once, not at every look.
+    definition constant jsonb := contract.definition || '{}';
+begin
     if jsonb_typeof(definition -> 'actor_types') = 'array' and not definition -> 'actor_types' ? actor_type then
         raise exception using
             errcode = 'SY007',
@@ -54,7 +82,8 @@ begin
             except
             select unnest(member.permissions)
             from synapsor.members as member
-            where member.tenant_id = session ->> 'tenant_id' and member.principal = _gate.session ->> 'principal'
+            where member.tenant_id = session ->> 'tenant_id'
+                and member.principal = _check_caller.session ->> 'principal'
         ) then
             raise exception using
                 errcode = 'SY007',
@@ -64,17 +93,6 @@ begin
                 detail = format('All of these are required: %s.', definition -> 'required_permissions'),
                 hint = 'An administrator grants them with synapsor.set_member.';
         end if;
-    end if;
-    if run_id is not null then
-        perform synapsor._check_run(run_id);
-    elsif is_plan then
-        -- The walk writes its steps itself, under its run's lock.
-        return;
-    elsif (definition ->> 'require_run')::boolean then
-        raise exception using
-            errcode = 'SY040',
-            message = format('%s is performed only inside a run', contract.action),
-            hint = 'Start one with synapsor.start_agent_run and pass its run_id.';
     end if;
 end;
 $function$;
@@ -100,29 +118,6 @@ begin
             errcode = 'SY003',
             message = 'scheduled_at is more than 10 years ahead',
             hint = 'Leave it out to have the action performed at once.';
-    end if;
-end;
-$function$;
-
-create or replace function synapsor._check_suspended(session jsonb)
-returns void
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $function$
-declare
-    suspension synapsor.suspensions;
-begin
-    select stop.* into suspension
-    from synapsor.suspensions as stop
-    where (stop.kind, stop.name) in (('tenant', session ->> 'tenant_id'), ('principal', session ->> 'principal'))
-    limit 1;
-    if found then
-        raise exception using
-            errcode = 'SY007',
-            message = format('%s %s is suspended', suspension.kind, quote_ident(suspension.name)),
-            detail = format('Reason: %s.', suspension.reason),
-            hint = format('An administrator lifts it with synapsor.resume(%L, %L).', suspension.kind, suspension.name);
     end if;
 end;
 $function$;

@@ -15,15 +15,35 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
+#variable_conflict use_column
 declare
+    session constant jsonb := synapsor._session();
+    contract synapsor.action_contracts;
+    joined_run text;
+    bound synapsor.bound_parameters[];
     proposed synapsor.external_action;
 begin
-    select *
-    into proposed
-    from synapsor._propose(
-        action, array[arguments], array[idempotency_key], run_id, step_key, correlation_id, causation_id,
-        scheduled_at, version
+    if run_id is null and step_key is null and correlation_id is null and causation_id is null
+        and scheduled_at is null and not session ? 'run_id'
+    then
+        proposed := synapsor._propose_plainly(session, action, arguments, idempotency_key, version);
+        if proposed.action_id is not null then
+            return proposed;
+        end if;
+    end if;
+
+    contract := synapsor._resolve_contract(action, version);
+    joined_run := coalesce(run_id, session ->> 'run_id');
+    bound := synapsor._bind_proposal(
+        contract, session, array[arguments], array[idempotency_key], joined_run, correlation_id, causation_id,
+        scheduled_at
     );
+    select admitted.*
+    into proposed
+    from synapsor._admit(
+        contract, session, bound, joined_run, step_key, correlation_id, causation_id, scheduled_at,
+        raises_when_blocked => true, refuses_dead => true
+    ) as admitted;
     return proposed;
 end;
 $function$;

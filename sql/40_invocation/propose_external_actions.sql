@@ -14,6 +14,10 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
+declare
+    session constant jsonb := synapsor._session();
+    contract constant synapsor.action_contracts := synapsor._resolve_contract(action, version);
+    joined_run constant text := coalesce(run_id, session ->> 'run_id');
 begin
     if array_ndims(arguments) > 1 or array_ndims(idempotency_keys) > 1 then
         raise exception using
@@ -31,11 +35,15 @@ begin
             hint = 'Give one key per element, null where the contract makes it, or no keys at all.';
     end if;
     return query
-    select *
-    from synapsor._propose(
-        action, coalesce(arguments, '{}'), idempotency_keys, run_id, step_key, correlation_id, null,
-        scheduled_at, version
-    );
+    select admitted.*
+    from synapsor._admit(
+        contract, session,
+        synapsor._bind_proposal(
+            contract, session, coalesce(arguments, '{}'), idempotency_keys, joined_run, correlation_id, null,
+            scheduled_at
+        ),
+        joined_run, step_key, correlation_id, null, scheduled_at, raises_when_blocked => true, refuses_dead => true
+    ) as admitted;
 end;
 $function$;
 

@@ -8,6 +8,7 @@ create table synapsor.action_invocations (
     status text not null,
     holds_key boolean not null,
     key_from_template boolean not null,
+    opened_as text,
     created_at timestamptz not null,
     completed_at timestamptz,
     scheduled_at timestamptz,
@@ -30,15 +31,7 @@ create table synapsor.action_invocations (
     error_code text,
     error_message text,
     violations jsonb,
-    purged_as text,
-    constraint status_is_known check (status in (
-        'pending', 'running', 'blocked_by_policy', 'waiting_for_approval', 'validation_failed', 'failed',
-        'completed', 'cancelled'
-    )),
-    constraint intents_have_a_digest check ((intent is null) = (digest is null)),
-    constraint key_holders_have_a_key_and_a_payload check (
-        not holds_key or (idempotency_key is not null and payload_digest is not null)
-    )
+    purged_as text
 ) with (fillfactor = 90);
 
 create unique index one_action_per_idempotency_key on synapsor.action_invocations
@@ -53,8 +46,8 @@ where parent_action_id is not null;
 alter table synapsor.action_invocations enable row level security;
 alter table synapsor.action_invocations force row level security;
 create policy tenants_see_their_own on synapsor.action_invocations using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    tenant_id = any((select wall.tenants from synapsor._wall as wall)::text[])
+    or (select wall.sees_every_tenant from synapsor._wall as wall)
 );
 
 comment on table synapsor.action_invocations is
@@ -65,6 +58,9 @@ finished it.';
 comment on column synapsor.action_invocations.status is
 'Authoritative for refused attempts; an accepted external action stays `running` here and its
 delivery tells the rest.';
+comment on column synapsor.action_invocations.opened_as is
+'`queued` or `proposed` where the action was opened with its recording, which is then its first
+event and stored nowhere else; null where its first event is a row, or it has none.';
 comment on column synapsor.action_invocations.holds_key is
 'Whether this row is the one action of its (tenant, action, idempotency key); a refused attempt is
 not.';

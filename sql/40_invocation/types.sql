@@ -87,9 +87,10 @@ create type synapsor.bound_parameters as (
     idempotency_key text,
     key_from_template boolean,
     ordering_key text,
-    account text
+    account text,
+    action_id text
 );
 
 comment on type synapsor.bound_parameters is
 'What binding made of one set of caller parameters: an intent with its digests and keys, or a
-refusal with every violation.';
+refusal with every violation; and the identifier it will have.';

@@ -45,11 +45,11 @@ begin
 
     recorded as (
         insert into synapsor.external_action_events (
-            action_id, sequence, attempt, event_id, tenant_id, event_type, status, actor, occurred_at, claim_token,
+            action_id, sequence, attempt, tenant_id, event_type, status, actor, occurred_at, claim_token,
             lease_expires_at, delivery_started_at, worker_principal, worker_label, note
         )
         select
-            leased.action_id, leased.last_sequence, leased.attempts, synapsor._new_id('evt_'), leased.tenant_id,
+            leased.action_id, leased.last_sequence, leased.attempts, leased.tenant_id,
             'Claimed', 'claimed', principal, claimed_at, leased.claim_token, leased.lease_expires_at,
             leased.delivery_started_at, principal, leased.worker_label,
             case when leased.purpose = 'reconcile' then 'to reconcile' end

@@ -60,11 +60,11 @@ begin
 
     recorded as (
         insert into synapsor.external_action_events (
-            action_id, sequence, attempt, event_id, tenant_id, event_type, status, actor, occurred_at, claim_token,
+            action_id, sequence, attempt, tenant_id, event_type, status, actor, occurred_at, claim_token,
             lease_expires_at, delivery_started_at, worker_principal, worker_label
         )
         select
-            started.action_id, started.last_sequence, started.attempts, synapsor._new_id('evt_'), started.tenant_id,
+            started.action_id, started.last_sequence, started.attempts, started.tenant_id,
             'DeliveryStarted', 'claimed', principal, begun_at, started.claim_token, started.lease_expires_at,
             begun_at, started.worker_principal, started.worker_label
         from started

@@ -57,11 +57,20 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $function$
-    select event.status
-    from synapsor.external_action_events as event
-    where event.action_id = _delivery_status.action_id
-    order by event.sequence desc
-    limit 1;
+    select coalesce(
+        (
+            select event.status
+            from synapsor.external_action_events as event
+            where event.action_id = _delivery_status.action_id
+            order by event.sequence desc
+            limit 1
+        ),
+        (
+            select invocation.opened_as
+            from synapsor.action_invocations as invocation
+            where invocation.action_id = _delivery_status.action_id
+        )
+    );
 $function$;
 
 -- What a worker reports too late changes nothing and is never thrown away: it may be the only trace
@@ -76,7 +85,7 @@ as $function$
 declare
     principal constant text := synapsor._session() ->> 'principal';
     facts constant jsonb := jsonb_build_object('confirmation', synapsor._bounded(entry), 'refused_with', refused_with);
-    latest synapsor.external_action_events;
+    latest synapsor._events;
 begin
     if refused_with = 'SY003' or not exists (
         select from synapsor.external_action_events as event
@@ -97,7 +106,7 @@ begin
     where retried.action_id = _keep_late_confirmation.action_id
     for update;
     select event.* into strict latest
-    from synapsor.external_action_events as event
+    from synapsor._events as event
     where event.action_id = _keep_late_confirmation.action_id
     order by event.sequence desc
     limit 1;

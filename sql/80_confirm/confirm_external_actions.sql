@@ -91,12 +91,12 @@ begin
 
     recorded as (
         insert into synapsor.external_action_events (
-            action_id, sequence, attempt, event_id, tenant_id, event_type, status, actor, occurred_at, claim_token,
+            action_id, sequence, attempt, tenant_id, event_type, status, actor, occurred_at, claim_token,
             lease_expires_at, delivery_started_at, worker_principal, worker_label, confirmed, provider_request_id,
             error_code, detail
         )
         select
-            ended.action_id, ended.last_sequence + 1, ended.attempts, synapsor._new_id('evt_'), ended.tenant_id,
+            ended.action_id, ended.last_sequence + 1, ended.attempts, ended.tenant_id,
             'Succeeded', 'succeeded', principal, confirmed_at, ended.claim_token, ended.lease_expires_at,
             ended.delivery_started_at, ended.worker_principal, ended.worker_label, 'succeeded',
             left(ended.entry ->> 'provider_request_id', 255), left(ended.entry ->> 'error_code', 255),

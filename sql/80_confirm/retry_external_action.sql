@@ -29,7 +29,7 @@ begin
         max(event.sequence) as last_sequence,
         max(event.claim_token) filter (where event.event_type = 'Claimed') as last_token
     into history
-    from synapsor.external_action_events as event
+    from synapsor._events as event
     where event.action_id = invocation.action_id;
     if open.status in ('queued', 'claimed') and open.generation > 1 then
         return current;

@@ -15,7 +15,7 @@ declare
     open synapsor.open_external_actions := synapsor._lock_action(action_id);
     current constant synapsor.external_action := synapsor._external_action(action_id, false);
     contract synapsor.action_contracts;
-    settled synapsor.external_action_events;
+    settled synapsor._events;
     detail jsonb;
 begin
     if status is null or status not in ('succeeded', 'failed', 'queued') then
@@ -25,7 +25,7 @@ begin
             hint = 'Settle it as succeeded, failed, or queued (known not done, to be done).';
     end if;
     select event.* into settled
-    from synapsor.external_action_events as event
+    from synapsor._events as event
     where event.action_id = settle_external_action.action_id and event.event_type <> 'LateConfirmation'
     order by event.sequence desc
     limit 1;

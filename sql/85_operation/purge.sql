@@ -87,8 +87,8 @@ begin
 
     emptied as (
         update synapsor.action_invocations as invocation
-        set purged_as = finished.status, intent = null, digest = null, parameters = null, violations = null,
-            result = null, error_message = null, ordering_key = null, traceparent = null
+        set purged_as = finished.status, opened_as = null, intent = null, digest = null, parameters = null,
+            violations = null, result = null, error_message = null, ordering_key = null, traceparent = null
         from finished
         where invocation.action_id = finished.action_id
         returning invocation.action_id, invocation.tenant_id
@@ -96,10 +96,10 @@ begin
 
     counted as (
         insert into synapsor.external_action_events (
-            action_id, sequence, event_id, tenant_id, event_type, status, actor, occurred_at, note, detail
+            action_id, sequence, tenant_id, event_type, status, actor, occurred_at, note, detail
         )
         select
-            synapsor._new_id('act_'), 1, synapsor._new_id('evt_'), emptied.tenant_id, 'Purged', 'purged',
+            synapsor._new_id('act_'), 1, emptied.tenant_id, 'Purged', 'purged',
             synapsor._session() ->> 'principal', synapsor._now(),
             format('%s invocations finished before %s', count(*), before),
             jsonb_build_object('purged', count(*), 'before', before)

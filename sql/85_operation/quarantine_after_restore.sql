@@ -33,7 +33,7 @@ begin
         where stored.status <> 'unknown' and (
             -- An action whose approval was voided waits as proposed again.
             stored.queued_at is not null or exists (
-                select from synapsor.external_action_events as event
+                select from synapsor._events as event
                 where event.action_id = stored.action_id and event.status = 'queued'
             )
         )

@@ -86,10 +86,13 @@ select
     invocation.step_key,
     coalesce(invocation.correlation_id, invocation.action_id) as correlation_id,
     invocation.created_at,
-    case when open.action_id is null then (
-        select max(event.occurred_at)
-        from synapsor.external_action_events as event
-        where event.action_id = invocation.action_id and event.event_type in ('Queued', 'Retried')
+    case when open.action_id is null then coalesce(
+        (
+            select max(event.occurred_at)
+            from synapsor.external_action_events as event
+            where event.action_id = invocation.action_id and event.event_type in ('Queued', 'Retried')
+        ),
+        case when invocation.opened_as = 'queued' then invocation.created_at end
     ) else open.queued_at end as queued_at,
     outcome.occurred_at as finished_at,
     false as changed,

@@ -17,7 +17,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
     insert into synapsor.external_action_events (
-        action_id, sequence, attempt, event_id, tenant_id, event_type, status, actor, occurred_at, claim_token,
+        action_id, sequence, attempt, tenant_id, event_type, status, actor, occurred_at, claim_token,
         lease_expires_at, delivery_started_at, worker_principal, worker_label, confirmed, provider_request_id,
         error_code, note, detail
     )
@@ -25,7 +25,6 @@ begin
         (_record_event.open).action_id,
         (_record_event.open).last_sequence,
         nullif((_record_event.open).attempts, 0),
-        synapsor._new_id('evt_'),
         (_record_event.open).tenant_id,
         _record_event.event_type,
         _record_event.status,

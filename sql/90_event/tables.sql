@@ -2,7 +2,6 @@ create table synapsor.external_action_events (
     action_id text collate "C" not null,
     sequence integer not null,
     attempt smallint,
-    event_id text collate "C" not null,
     tenant_id text collate "C" not null,
     event_type text collate "C" not null,
     status text not null,
@@ -18,24 +17,23 @@ create table synapsor.external_action_events (
     error_code text,
     note text,
     detail jsonb,
-    primary key (action_id, sequence),
-    constraint sequence_starts_at_one check (sequence > 0),
-    constraint confirmation_is_known check (confirmed in ('succeeded', 'failed', 'unknown'))
+    primary key (action_id, sequence)
 );
 
 alter table synapsor.external_action_events enable row level security;
 alter table synapsor.external_action_events force row level security;
 create policy tenants_see_their_own on synapsor.external_action_events using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    tenant_id = any((select wall.tenants from synapsor._wall as wall)::text[])
+    or (select wall.sees_every_tenant from synapsor._wall as wall)
 );
 
 comment on table synapsor.external_action_events is
 'Every transition of every external action, written in the transaction that made it; append-only.
 The event that finished an action is its outcome. Only purge removes events, whole actions at a
-time.';
+time. The first one is stored nowhere: action_invocations.opened_as implies it. Read all of them
+from _events.';
 comment on column synapsor.external_action_events.sequence is
-'Counts the events of one action from 1, without gaps.';
+'Counts the events of one action from 1, without gaps; most begin with 2 here.';
 comment on column synapsor.external_action_events.status is
 'The delivery status this event led to.';
 comment on column synapsor.external_action_events.confirmed is

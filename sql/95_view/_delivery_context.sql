@@ -143,7 +143,7 @@ as $function$
                     'Retried', 'Settled', 'Quarantined'
                 )
             ) over (partition by told.action_id) as is_notable
-        from synapsor.external_action_events as told
+        from synapsor._events as told
         where
             told.action_id = any(action_ids)
             and (

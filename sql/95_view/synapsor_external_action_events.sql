@@ -32,7 +32,7 @@ select
     invocation.run_id,
     invocation.step_key,
     event.occurred_at
-from synapsor.external_action_events as event
+from synapsor._events as event
 cross join reader
 left join synapsor.action_invocations as invocation using (action_id)
 where reader.sees_every_tenant or event.tenant_id = any(reader.tenants);

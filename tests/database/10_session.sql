@@ -3,7 +3,18 @@
 
 begin;
 
-select plan(96);
+select plan(101);
+
+-- Row-level policies ask a view that is cheaper than the functions, and must say the same.
+create function tests.wall_agrees()
+returns boolean
+language sql
+security definer
+as $function$
+    select coalesce(wall.tenants, '{}') = synapsor._visible_tenants()
+        and coalesce(wall.sees_every_tenant, false) = synapsor._sees_every_tenant()
+    from synapsor._wall as wall
+$function$;
 
 
 -- Without any session
@@ -296,11 +307,17 @@ select is(
     synapsor._sees_every_tenant(), false, 'an opened session comes before the binding'
 );
 select is(synapsor._visible_tenants(), array['acme'], 'and is all there is');
+select ok(tests.wall_agrees(), 'row-level policies see the same');
 select synapsor.close_session();
 select is(synapsor._sees_every_tenant(), true, 'closed, the binding is back');
+select ok(tests.wall_agrees(), 'for row-level policies too');
 
 set session authorization test_worker;
 select is(synapsor._visible_tenants(), array['acme', 'globex'], 'a bound list');
+select ok(tests.wall_agrees(), 'which row-level policies know');
+select set_config('synapsor.session', 'forged', true);
+select ok(tests.wall_agrees(), 'whatever somebody writes into the setting');
+select set_config('synapsor.session', '', true);
 select is(synapsor.current_session() ->> 'principal', 'billing-worker', 'a bound principal');
 
 set session authorization test_admin;
@@ -310,6 +327,7 @@ set session authorization test_worker;
 select is(
     synapsor.current_session() ->> 'principal', 'test_worker', 'unbound, a login is itself again'
 );
+select ok(tests.wall_agrees(), 'and sees nothing, through whatever it looks');
 
 
 -- Every tenant, for housekeeping

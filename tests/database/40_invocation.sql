@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(212);
+select plan(215);
 
 create function tests.session_of(principal text, extra jsonb default '{}')
 returns void
@@ -1199,6 +1199,43 @@ select is(
     array['{"charge_id": "seen", "amount_cents": 1} {"principal": "alice", "tenant_id": "acme"} '
         || 'acme:refund:seen:1 seen'],
     'an administrator, who is an auditor too, sees all of it'
+);
+
+
+-- The short path of a proposal with nothing to decide
+
+set session authorization test_caller;
+select is(
+    (select to_jsonb(proposed) - array['action_id', 'correlation_id', 'idempotency_key', 'digest']
+    from synapsor.propose_external_action(
+        'billing.plain', '{"charge_id": "ch_9", "amount_cents": 9}', 'short'
+    ) as proposed),
+    (select to_jsonb(proposed) - array['action_id', 'correlation_id', 'idempotency_key', 'digest']
+    from synapsor.propose_external_actions(
+        'billing.plain', array['{"charge_id": "ch_9", "amount_cents": 9}'::jsonb], array['long']
+    ) as proposed),
+    'comes to the same row as the long one'
+);
+reset session authorization;
+select is(
+    (select to_jsonb(short) - array['action_id', 'idempotency_key', 'digest', 'intent', 'created_at']
+    from synapsor.action_invocations as short
+    where short.idempotency_key = 'short'),
+    (select to_jsonb(long) - array['action_id', 'idempotency_key', 'digest', 'intent', 'created_at']
+    from synapsor.action_invocations as long
+    where long.idempotency_key = 'long'),
+    'and stores the same'
+);
+select is(
+    (select to_jsonb(short) - array['action_id', 'position']
+    from synapsor.open_external_actions as short
+    inner join synapsor.action_invocations as stored using (action_id)
+    where stored.idempotency_key = 'short'),
+    (select to_jsonb(long) - array['action_id', 'position']
+    from synapsor.open_external_actions as long
+    inner join synapsor.action_invocations as stored using (action_id)
+    where stored.idempotency_key = 'long'),
+    'in the outbox too'
 );
 
 select * from finish();

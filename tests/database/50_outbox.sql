@@ -3,6 +3,7 @@
 begin;
 
 select plan(103);
+select tests.show_events();
 
 create temporary table actions (name text primary key, action_id text);
 grant select on actions to public;
@@ -359,7 +360,7 @@ select tests.raises(
     description => 'its worker may not begin any more'
 );
 select is(
-    (select event.note from synapsor.external_action_events as event
+    (select event.note from tests.events as event
     where event.action_id = tests.named('claimed') and event.event_type = 'Cancelled'),
     'not wanted', 'the reason is kept'
 );
@@ -451,7 +452,7 @@ select is(
 );
 select is(tests.status(tests.named('slow')), 'expired', 'it expired, by the claim that met it');
 select is(
-    (select row(event.event_type, event.error_code) from synapsor.external_action_events as event
+    (select row(event.event_type, event.error_code) from tests.events as event
     where event.action_id = tests.named('slow') and event.sequence = 2)::text,
     '(Expired,expired)', 'and an event says so'
 );
@@ -499,14 +500,14 @@ select is(synapsor.expire_claims(), 1, 'its own tenant''s worker sweeps it');
 reset session authorization;
 
 select is_empty(
-    $$ select event.action_id from synapsor.external_action_events as event
+    $$ select event.action_id from tests.events as event
     group by event.action_id having max(event.sequence) <> count(*) $$,
     'the events of every action count from 1 without gaps'
 );
 select is_empty(
     $$ select open.action_id from synapsor.open_external_actions as open
     where open.last_sequence is distinct from (
-        select max(event.sequence) from synapsor.external_action_events as event
+        select max(event.sequence) from tests.events as event
         where event.action_id = open.action_id
     ) $$,
     'and every state row knows its last'

@@ -4,6 +4,7 @@
 begin;
 
 select plan(190);
+select tests.show_events();
 
 -- A proposal of acme, whoever asks.
 create function tests.proposed(
@@ -43,7 +44,7 @@ language sql
 stable
 security definer
 as $function$
-    select event.status from synapsor.external_action_events as event
+    select event.status from tests.events as event
     where event.action_id = tests.id(status_of.charge) order by event.sequence desc limit 1
 $function$;
 
@@ -57,7 +58,7 @@ as $function$
         concat_ws(' ', event.event_type, event.status, event.actor, event.error_code, event.note)
         order by event.sequence
     )
-    from synapsor.external_action_events as event
+    from tests.events as event
     where event.action_id = tests.id(story.charge)
 $function$;
 
@@ -840,7 +841,7 @@ reset session authorization;
 select is(
     (select count(*) from (
         select sequence, row_number() over (partition by action_id order by sequence) as expected
-        from synapsor.external_action_events
+        from tests.events
     ) as numbered where sequence <> expected),
     0::bigint,
     'events of an action are numbered from 1 without gaps'
@@ -848,10 +849,10 @@ select is(
 select is(
     (select count(*) from synapsor.open_external_actions as open
     where open.status <> (
-        select event.status from synapsor.external_action_events as event
+        select event.status from tests.events as event
         where event.action_id = open.action_id order by event.sequence desc limit 1
     ) or open.last_sequence <> (
-        select max(event.sequence) from synapsor.external_action_events as event
+        select max(event.sequence) from tests.events as event
         where event.action_id = open.action_id
     )),
     0::bigint,

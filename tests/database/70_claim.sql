@@ -643,7 +643,7 @@ select is(
 );
 select is(
     (select array(select jsonb_object_keys(event.detail) order by 1)
-    from synapsor.external_action_events as event
+    from tests.events as event
     where event.action_id = tests.id('changed') and event.event_type = 'ApprovalVoided'),
     array['intent_digest', 'recorded_digest'], 'and the event tells both digests'
 );
@@ -914,20 +914,20 @@ select is(
 );
 
 select is_empty(
-    $$ select event.action_id from synapsor.external_action_events as event
+    $$ select event.action_id from tests.events as event
     group by event.action_id having max(event.sequence) <> count(*) $$,
     'the events of every action count from 1 without gaps'
 );
 select is_empty(
     $$ select open.action_id from synapsor.open_external_actions as open
     where open.last_sequence is distinct from (
-        select max(event.sequence) from synapsor.external_action_events as event
+        select max(event.sequence) from tests.events as event
         where event.action_id = open.action_id
     ) $$,
     'and every state row knows its last'
 );
 select is_empty(
-    $$ select event.action_id from synapsor.external_action_events as event
+    $$ select event.action_id from tests.events as event
     where event.event_type = 'Claimed'
     group by event.action_id having count(distinct event.claim_token) <> count(*) $$,
     'no token was issued twice'

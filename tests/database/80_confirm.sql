@@ -61,12 +61,12 @@ end
 $function$;
 
 create function tests.late(name text)
-returns setof synapsor.external_action_events
+returns setof tests.events
 language sql
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
-    select event.* from synapsor.external_action_events as event
+    select event.* from tests.events as event
     where event.action_id = tests.id(late.name) and event.event_type = 'LateConfirmation'
     order by event.sequence;
 $function$;
@@ -665,7 +665,7 @@ select is(
         length(event.provider_request_id), length(event.error_code),
         length(event.detail ->> 'error_message'),
         event.detail #>> '{response,oversized}'
-    ) from synapsor.external_action_events as event
+    ) from tests.events as event
     where event.action_id = tests.id('big') and event.event_type = 'Succeeded')::text,
     '(255,255,2000,70012)', 'it is cut'
 );
@@ -924,14 +924,14 @@ select is_empty(
     where open.action_id = tests.id('done') $$, 'nothing of what ended is open'
 );
 select is_empty(
-    $$ select event.action_id from synapsor.external_action_events as event
+    $$ select event.action_id from tests.events as event
     group by event.action_id having max(event.sequence) <> count(*) $$,
     'the events of every action count from 1 without gaps'
 );
 select is_empty(
     $$ select open.action_id from synapsor.open_external_actions as open
     where open.last_sequence is distinct from (
-        select max(event.sequence) from synapsor.external_action_events as event
+        select max(event.sequence) from tests.events as event
         where event.action_id = open.action_id
     ) $$,
     'and every state row knows its last'

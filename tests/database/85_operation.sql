@@ -2,7 +2,8 @@
 
 begin;
 
-select plan(115);
+select plan(123);
+select tests.show_events();
 
 create function tests.proposed(
     charge text,
@@ -39,7 +40,7 @@ stable
 security definer
 as $function$
     select array_agg((
-        select event.status from synapsor.external_action_events as event
+        select event.status from tests.events as event
         where event.action_id = tests.id(charge) order by event.sequence desc limit 1
     ) order by ordinality)
     from unnest(charges) with ordinality as charge (charge, ordinality)
@@ -436,7 +437,7 @@ create temporary table purged on commit drop as
 select action_id from action_of where charge in ('p succeeded', 'p rejected', 'p cancelled');
 select is(
     array[
-        (select count(*) from synapsor.external_action_events where action_id in (table purged)),
+        (select count(*) from tests.events where action_id in (table purged)),
         (select count(*) from synapsor.approvals where action_id in (table purged)),
         (select count(*) from synapsor.approval_requests where action_id in (table purged)),
         (select count(*) from synapsor.action_invocations
@@ -454,7 +455,7 @@ select is(
 );
 select is(
     (select array_agg(row(status, actor, detail ->> 'purged')::text order by occurred_at, sequence)
-    from synapsor.external_action_events
+    from tests.events
     where event_type = 'Purged' and occurred_at >= '2026-03-01'
         and (detail ->> 'before')::timestamptz = '2026-03-01 00:30+00'),
     array['(purged,ada,3)', '(purged,ada,1)'],
@@ -516,7 +517,7 @@ select is(
 reset session authorization;
 select is(
     (select array_agg(tenant_id || ' ' || (detail ->> 'purged') order by tenant_id)
-    from synapsor.external_action_events
+    from tests.events
     where event_type = 'Purged' and (detail ->> 'before')::timestamptz = '2026-03-02 00:00+00'),
     array['acme 1', 'globex 1'],
     'with an event for each tenant'
@@ -535,6 +536,32 @@ from unnest(array[
     'delete from synapsor.external_action_events',
     'truncate synapsor.external_action_events'
 ]) as statement;
+-- The first one is implied by the invocation, which is as final in that.
+select
+    tests.raises(
+        statement, '55000', 'how an action began is append-only', '%', '%synapsor.purge%',
+        'nor ' || statement
+    )
+from unnest(array[
+    'update synapsor.action_invocations set actor = ''somebody else'' where opened_as is not null',
+    'update synapsor.action_invocations set created_at = now() where opened_as is not null',
+    'update synapsor.action_invocations set opened_as = null where opened_as is not null',
+    'delete from synapsor.action_invocations where opened_as is not null',
+    'truncate synapsor.action_invocations'
+]) as statement;
+select is(
+    (select count(*) from tests.events where event_id !~ '^evt_[0-9A-HJKMNP-TV-Z]{26}$'), 0::bigint,
+    'an event has an identifier like any other'
+);
+select is(
+    (select count(distinct event_id) from tests.events), (select count(*) from tests.events),
+    'of its own'
+);
+select is(
+    (select array_agg(event_id order by action_id, sequence) from tests.events),
+    (select array_agg(event_id order by action_id, sequence) from tests.events),
+    'and always the same'
+);
 set session authorization test_admin;
 select
     tests.raises(

@@ -112,8 +112,6 @@ select * from tests.matrix($matrix$
     record_guardrail_event    x . . . x . .  'run_none', 'step'
     complete_agent_run        x . . . x . .  'run_none'
 
-    start_plan                x . . . x . .  'none'
-
     invoke_action             x . . . x . .  'test.none', '{}'
     preview_action            x . . . x . .  'test.none', '{}'
     propose_external_action   x . . . x . .  'test.none', '{}'
@@ -216,6 +214,9 @@ from tests.matrix($matrix$
     _outline_plan            x x x x x . .  explanations: plans belong to no tenant; filters members by session
     _previewed_nodes         x x x x x . .  explanations: security invoker over preview_action
     _draw_outlook            x x x x x . .  explanations: computes on its arguments
+    _crockford_pairs         x x x x x . .  views: computes on its arguments
+    _ulid                    x x x x x . .  views: computes on its arguments
+    _event_id                x x x x x . .  views: computes on its arguments
     _has_redactions          x x x x x . .  views: of the caller itself
     _shown                   x x x x x . .  views: computes on its arguments, by the rules
     _cloud_event             x x x x x . .  views: computes on its arguments

@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(21);
+select plan(22);
 
 do $do$
 begin
@@ -233,6 +233,20 @@ select is_empty(
     where acl.grantee <> relowner and acl.privilege_type <> 'SELECT'
     $query$,
     'nobody but the owner may change a row of any table'
+);
+
+
+-- A check constraint is read and compiled anew by each statement that writes.
+
+select is_empty(
+    $query$
+    select conrelid::regclass, conname from pg_constraint
+    where contype = 'c' and conrelid in (
+        'synapsor.action_invocations'::regclass, 'synapsor.open_external_actions'::regclass,
+        'synapsor.external_action_events'::regclass
+    )
+    $query$,
+    'what every action is written to has no check constraint'
 );
 
 

@@ -12,6 +12,19 @@ grant usage on schema tests to public;
 
 comment on schema tests is 'Helpers of the pgTAP files; no part of the extension.';
 
+-- Makes tests.events, for the rest of the transaction: every event, to whoever may read the tables
+-- themselves. The extension's own view sees what its owner sees in the session.
+create function tests.show_events()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    execute 'create or replace view tests.events with (security_invoker) as '
+        || pg_get_viewdef('synapsor._events'::regclass);
+end
+$function$;
+
 
 -- Stops the clock at an instant. Ends with the transaction.
 create function tests.at(instant timestamptz)

@@ -1,5 +1,7 @@
 -- Actions by a name of the test's own, and what workers do with them; for the tests of delivery.
 
+select tests.show_events();
+
 create temporary table actions (name text primary key, action_id text);
 grant select on actions to public;
 
@@ -101,7 +103,7 @@ as $function$
         ' ', event.status, event.event_type, event.error_code,
         open.attempts || '/' || open.claims_lost || '/' || open.deliveries_lost
     )
-    from synapsor.external_action_events as event
+    from tests.events as event
     left join synapsor.open_external_actions as open using (action_id)
     where event.action_id = tests.id(stands.name)
     order by event.sequence desc
