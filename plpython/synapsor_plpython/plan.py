@@ -97,6 +97,7 @@ class _Plan:
 
     found: Findings
     default_handler: str
+    run_as: dict[str, Any] | None
     nodes: list[Node] = field(default_factory=list)
     is_too_large: bool = False
 
@@ -148,13 +149,17 @@ def _read_plan(reader: Reader) -> dict[str, Any]:
     _refuse_crypto(reader)
     reader.text("Description", shape=PROSE)
     start = reader.part("StartInfo", ("RequestNumber", "RequestUser"))
-    plan = _Plan(reader.found, reader.text("DefaultHandlerType", shape=_NAME) or DEFAULT_HANDLER)
+    plan = _Plan(
+        reader.found,
+        reader.text("DefaultHandlerType", shape=_NAME) or DEFAULT_HANDLER,
+        _effective(None, _read_run_as(reader)),
+    )
     result: dict[str, Any] = {
         "plan": reader.text("UniqueName", shape=_NAME) or name,
         "name": name,
         "label": reader.text("Label"),
         "is_active": reader.flag("IsActive", default=True),
-        "run_as": _read_run_as(reader),
+        "run_as": plan.run_as,
         "start_info": {
             "RequestNumber": start.text("RequestNumber", shape=_NAME),
             "RequestUser": start.text("RequestUser", shape=_NAME),
@@ -210,6 +215,8 @@ def _read_action(plan: _Plan, place: _Place) -> tuple[int, Reader]:
     saved = reader.part("SaveExitDataAs", ("Config", "Parameters"))
     config, config_sets = _read_info(handler, "Config")
     given, parameter_sets = _read_info(reader, "Parameters")
+    above = plan.nodes[place.parent - 1] if place.parent is not None else None
+    proxy = (reader.text("Proxy", shape=_PROXY) or "").removeprefix("queue://") or None
     node = Node(
         node=number,
         parent=place.parent,
@@ -224,8 +231,8 @@ def _read_action(plan: _Plan, place: _Place) -> tuple[int, Reader]:
         parameter_sets=parameter_sets,
         save_config_as=saved.text("Config", shape=_NAME),
         save_parameters_as=saved.text("Parameters", shape=_NAME),
-        run_as=_read_run_as(reader),
-        proxy=(reader.text("Proxy", shape=_PROXY) or "").removeprefix("queue://") or None,
+        run_as=_effective(above.run_as if above else plan.run_as, _read_run_as(reader)),
+        proxy=proxy or (above.proxy if above else None),
         compensation=_read_compensation(reader),
         has_group=reader.value.get("ActionGroup") not in (None, {}),
         has_actions=reader.value.get("Actions") not in (None, []),
@@ -318,6 +325,20 @@ def _read_run_as(reader: Reader) -> dict[str, Any] | None:
         "IsInheritable": part.flag("IsInheritable", default=True),
         "BlockInheritance": part.flag("BlockInheritance", default=user is not None),
     }
+
+
+def _effective(
+    inherited: dict[str, Any] | None, own: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """Return the security context a node runs under; None is that of whoever started the plan.
+
+    What is inherited wins, unless it is not inheritable or the node blocks inheritance, which a
+    UserName of its own does by default (reference/plans.md, A.7).
+    """
+    is_blocked = own is not None and own["BlockInheritance"]
+    if inherited is not None and inherited["IsInheritable"] and not is_blocked:
+        return {**inherited, "IsInherited": True}
+    return None if own is None else {**own, "IsInherited": False}
 
 
 def _read_compensation(reader: Reader) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ as $function$
             else stored.exit_data
         end,
         stored.exit_code, stored.message, stored.pid, stored.security_context, stored.risk, stored.action_id,
-        stored.input_tokens, stored.output_tokens, stored.started_at, stored.finished_at, stored.attempt
+        stored.input_tokens, stored.output_tokens, stored.started_at, stored.finished_at
     )::synapsor.step
     from synapsor._has_redactions('read_model') as redacts;
 $function$;

@@ -51,6 +51,13 @@ begin
             message = format('run %s belongs to another principal', wanted_run_id),
             hint = 'Only the principal that started a run adds to it.';
     end if;
+    if found_run.plan is not null then
+        raise exception using
+            errcode = 'SY041',
+            message = format('run %s is an instance of plan %s', wanted_run_id, quote_literal(found_run.plan)),
+            detail = 'Its steps are the actions of its plan, and nobody adds to them.',
+            hint = 'Start a run of your own with synapsor.start_agent_run.';
+    end if;
     return found_run;
 end;
 $function$;
@@ -58,4 +65,5 @@ $function$;
 comment on function synapsor._own_run(text) is
 'The run, when it is the session''s to add to, with its key locked; null names the session''s
 run_id. SY005 without a tenant, SY003 without a run, SY007 when the session is bound to another
-run or the run is another principal''s, SY011 when it is unknown or another tenant''s.';
+run or the run is another principal''s, SY011 when it is unknown or another tenant''s, SY041 when it
+is a plan''s.';

@@ -42,8 +42,7 @@ create type synapsor.step as (
     input_tokens int,
     output_tokens int,
     started_at timestamptz,
-    finished_at timestamptz,
-    attempt int
+    finished_at timestamptz
 );
 
 comment on type synapsor.step is

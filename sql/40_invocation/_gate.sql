@@ -2,7 +2,8 @@
 create or replace function synapsor._gate(
     contract synapsor.action_contracts,
     session jsonb,
-    run_id text
+    run_id text,
+    is_plan boolean default false
 )
 returns void
 language plpgsql
@@ -12,8 +13,13 @@ as $function$
 declare
     tenant constant text := session ->> 'tenant_id';
     principal constant text := session ->> 'principal';
-    suspension synapsor.suspensions;
 begin
+    if contract.kind = 'saga' then
+        raise exception using
+            errcode = 'feature_not_supported',
+            message = 'saga actions are not performed by this version',
+            detail = format('%s is declared and stored.', contract.action);
+    end if;
     if tenant is null then
         raise exception using
             errcode = 'SY005',
@@ -22,23 +28,16 @@ begin
             hint = 'Open a session in this transaction (synapsor.open_session, synapsor.set_session), '
                 'or bind the login (synapsor.bind_role).';
     end if;
-    select stop.* into suspension
-    from synapsor.suspensions as stop
-    where (stop.kind, stop.name) in (('tenant', tenant), ('principal', principal))
-    limit 1;
-    if found then
-        raise exception using
-            errcode = 'SY007',
-            message = format('%s %s is suspended', suspension.kind, quote_ident(suspension.name)),
-            detail = format('Reason: %s.', suspension.reason),
-            hint = format('An administrator lifts it with synapsor.resume(%L, %L).', suspension.kind, suspension.name);
-    end if;
+    perform synapsor._check_suspended(session);
     perform synapsor._check_entitlement(split_part(contract.action, '.', 1), tenant);
     if contract.bounds_its_callers then
         perform synapsor._check_caller(contract, session);
     end if;
     if run_id is not null then
         perform synapsor._check_run(run_id);
+    elsif is_plan then
+        -- The walk writes its steps itself, under its run's lock.
+        return;
     elsif contract.bounds_its_callers and (contract.definition ->> 'require_run')::boolean then
         raise exception using
             errcode = 'SY040',
@@ -118,6 +117,29 @@ begin
             errcode = 'SY003',
             message = 'scheduled_at is more than 10 years ahead',
             hint = 'Leave it out to have the action performed at once.';
+    end if;
+end;
+$function$;
+
+create or replace function synapsor._check_suspended(session jsonb)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    suspension synapsor.suspensions;
+begin
+    select stop.* into suspension
+    from synapsor.suspensions as stop
+    where (stop.kind, stop.name) in (('tenant', session ->> 'tenant_id'), ('principal', session ->> 'principal'))
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'SY007',
+            message = format('%s %s is suspended', suspension.kind, quote_ident(suspension.name)),
+            detail = format('Reason: %s.', suspension.reason),
+            hint = format('An administrator lifts it with synapsor.resume(%L, %L).', suspension.kind, suspension.name);
     end if;
 end;
 $function$;

@@ -6,14 +6,32 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
+begin
+    return synapsor._preview_action(synapsor._resolve_contract(action, null), synapsor._session(), parameters);
+end;
+$function$;
+
+grant execute on function synapsor.preview_action to synapsor_caller;
+
+comment on function synapsor.preview_action is
+'What invoke_action would make of these parameters: bound values (hidden ones redacted), every
+violation, keys and digests, what the policies say (mode preview), and whether approval would be
+needed. Stores nothing. Errors as invoke_action''s before the row: SY001, SY005, SY007.';
+
+create or replace function synapsor._preview_action(
+    contract synapsor.action_contracts, session jsonb, parameters jsonb, is_plan boolean default false
+)
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
 declare
-    session constant jsonb := synapsor._session();
-    contract constant synapsor.action_contracts := synapsor._resolve_contract(action, null);
     bound synapsor.bound_parameters;
     intent jsonb;
     decision synapsor.policy_decision;
 begin
-    perform synapsor._gate(contract, session, session ->> 'run_id');
+    perform synapsor._gate(contract, session, session ->> 'run_id', is_plan);
     select parameters_bound.* into strict bound
     from synapsor._bind(contract, array[parameters], null, session) as parameters_bound;
     intent := bound.intent::jsonb;
@@ -63,10 +81,3 @@ begin
     ));
 end;
 $function$;
-
-grant execute on function synapsor.preview_action to synapsor_caller;
-
-comment on function synapsor.preview_action is
-'What invoke_action would make of these parameters: bound values (hidden ones redacted), every
-violation, keys and digests, what the policies say (mode preview), and whether approval would be
-needed. Stores nothing. Errors as invoke_action''s before the row: SY001, SY005, SY007.';

@@ -10,6 +10,7 @@ declare
     tenants constant text[] := synapsor._visible_tenants();
     due text[];
     parent text;
+    stepped integer;
 begin
     perform synapsor._warn_without_tenant();
     with taken as (
@@ -26,20 +27,27 @@ begin
     )
 
     select array_agg(distinct taken.action_id order by taken.action_id) into due from taken;
-    -- In the same order everywhere, so that two of these calls take turns.
+    stepped := synapsor._advance_runs(coalesce(due, '{}'), max_steps);
+    -- In the same order everywhere, so that two of these calls take turns. Runs come first, in the
+    -- order of locks; those advanced have completed the actions of their own steps.
     foreach parent in array coalesce(due, '{}') loop
-        perform synapsor._complete_parent(parent);
+        perform synapsor._complete_parent(parent)
+        where exists (
+            select from synapsor.action_invocations as step where step.parent_action_id = parent
+        );
     end loop;
-    return coalesce(cardinality(due), 0);
+    return coalesce(cardinality(due), 0) + stepped;
 end;
 $function$;
 
 grant execute on function synapsor.run_due_steps to synapsor_worker, synapsor_admin;
 
 comment on function synapsor.run_due_steps is
-'Goes on with what confirmed outcomes have made due, at most max_steps invocations of the
-session''s tenants, and returns their number: an action whose adapter steps have all ended is
-completed, or failed when one of them failed. Callable by any scheduler whose login is bound;
+'Goes on with what has become due, at most max_steps ended waits and as many timers of the
+session''s tenants, and returns their number: a plan''s node whose action has ended, or whose timer
+has run out, is finished and its run advances; an action whose adapter steps have all ended is
+completed, or failed when one of them failed. A run that cannot be advanced stops no other: the
+reason is kept and it is tried again later. Callable by any scheduler whose login is bound;
 workers call it right after confirming. Source: design.md section 8.';
 
 -- Under the parent's lock, so that two steps ending at once cannot both miss that they were last.

@@ -23,12 +23,15 @@ select
     step.name,
     case
         when step.action_id is null or step.state = 'finished' then step.state
+        when step.node is not null and coalesce(action.status <> 'proposed', true) then 'running'
         when action.status in ('proposed', 'waiting_for_approval') then 'waiting'
         when action.status in ('pending', 'running', 'queued', 'claimed', 'unknown') then 'running'
         else 'finished'
     end as state,
     case
-        when step.action_id is null then step.status
+        when step.action_id is null or (step.node is not null and step.state = 'finished') then step.status
+        -- In a plan's words.
+        when step.node is not null then case action.status when 'proposed' then 'Waiting' else 'Running' end
         else coalesce(step.status, action.status, 'purged')
     end as status,
     step.branch_status,
@@ -40,6 +43,9 @@ select
     ) as input,
     coalesce(
         case
+            -- Of a plan's node that is an action this is what the action came to, redacted as there.
+            when reader.redacts_results and step.action_id is not null
+                then synapsor._shown(synapsor._shown(step.exit_data, 'action_evidence'), 'read_model')
             when reader.redacts then synapsor._shown(step.exit_data, 'read_model')
             else step.exit_data
         end,
@@ -59,7 +65,7 @@ select
     step.output_tokens,
     step.started_at,
     case
-        when step.finished_at is not null then step.finished_at
+        when step.finished_at is not null or step.node is not null then step.finished_at
         when action.status not in (
             'proposed', 'waiting_for_approval', 'pending', 'running', 'queued', 'claimed', 'unknown'
         ) then coalesce(invocation.completed_at, action.finished_at)
@@ -68,7 +74,17 @@ select
     case
         when reader.redacts_evidence then synapsor._shown(step.evidence, 'evidence_packet')
         else step.evidence
-    end as evidence
+    end as evidence,
+    step.attempt,
+    case
+        when step.state = 'finished' then null
+        when step.node is null or step.action_id is null then step.wait ->> 'for'
+        when action.status in ('proposed', 'waiting_for_approval') then 'approval'
+        when action.status = 'unknown' then 'settlement'
+        when action.status in ('queued', 'claimed') then 'delivery'
+        else step.wait ->> 'for'
+    end as waits_for,
+    (step.wait ->> 'until')::timestamptz as waits_until
 from synapsor.run_steps as step
 cross join reader
 left join lateral (
@@ -108,9 +124,9 @@ to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on view synapsor.synapsor_agent_run_steps is
 'The steps of the session''s tenants'' runs. A step that is an action shows where the action
-stands now (status: the delivery status, or purged once it was purged) and its arguments, redacted
-as in synapsor_external_actions; an adapter step is below the step of its action. Ask for one
-run_id. Source: run_steps, action_invocations.';
+stands now (status: the delivery status, or purged once it was purged; of a plan''s node the
+document''s word) and its arguments, redacted as in synapsor_external_actions; an adapter step is
+below the step of its action. Ask for one run_id. Source: run_steps, action_invocations.';
 comment on column synapsor.synapsor_agent_run_steps.step_id is 'Identifier of the step.';
 comment on column synapsor.synapsor_agent_run_steps.run_id is 'The run it belongs to.';
 comment on column synapsor.synapsor_agent_run_steps.step_key is 'Its name, unique in the run.';
@@ -158,3 +174,9 @@ comment on column synapsor.synapsor_agent_run_steps.finished_at is
 comment on column synapsor.synapsor_agent_run_steps.tenant_id is 'The run''s tenant.';
 comment on column synapsor.synapsor_agent_run_steps.evidence is
 'What its outcome rests on, as recorded.';
+comment on column synapsor.synapsor_agent_run_steps.attempt is
+'1, and one more each time a resumed plan tried the node again.';
+comment on column synapsor.synapsor_agent_run_steps.waits_for is
+'Plans, of an unfinished node: approval, delivery, settlement (its outcome is unknown), adapter
+steps, saga or timer.';
+comment on column synapsor.synapsor_agent_run_steps.waits_until is 'When a timer runs out.';

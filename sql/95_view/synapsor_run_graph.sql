@@ -71,6 +71,23 @@ from (
     where
         effect.tenant_id = any((select synapsor._visible_tenants())::text[])
         or (select synapsor._sees_every_tenant())
+    union all
+    select
+        later.run_id,
+        later.step_key as from_step_key,
+        earlier.step_key as to_step_key,
+        earlier.edge
+    from synapsor.run_steps as later
+    cross join
+        lateral (
+            values (later.retries, 'retries'), (later.compensates, 'compensates')
+        ) as earlier (step_key, edge)
+    where
+        earlier.step_key is not null
+        and (
+            later.tenant_id = any((select synapsor._visible_tenants())::text[])
+            or (select synapsor._sees_every_tenant())
+        )
 ) as edge;
 
 grant select on synapsor.synapsor_run_graph
@@ -79,12 +96,13 @@ to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 comment on view synapsor.synapsor_run_graph is
 'The typed edges between the steps of a run. child, group, instance: from a step to one below it,
 also from an action''s step to those of its adapter steps. caused_by: from an action''s step to
-the step of the action that its causation_id names. compensates and retries come with plans.
-Source: run_steps, action_invocations.';
+the step of the action that its causation_id names. retries: from a later attempt of a plan''s node
+to the one before. compensates: from the step that undoes an effect to the step that had it. Source:
+run_steps, action_invocations.';
 comment on column synapsor.synapsor_run_graph.run_id is 'The run the edge belongs to.';
 comment on column synapsor.synapsor_run_graph.from_step_key is
-'The step above; of caused_by: the effect.';
+'The step above; of caused_by, retries and compensates: the later one.';
 comment on column synapsor.synapsor_run_graph.to_step_key is
-'The step below; of caused_by: the cause.';
+'The step below; of caused_by, retries and compensates: the earlier one.';
 comment on column synapsor.synapsor_run_graph.edge is
-'child, group, instance or caused_by; compensates and retries come with plans.';
+'child, group, instance, caused_by, retries or compensates.';

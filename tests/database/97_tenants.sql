@@ -18,7 +18,7 @@ insert into tenants values ('acme'), ('globex'), ('initech');
 create temporary table actions (
     tenant text, name text, action_id text, token bigint, primary key (tenant, name)
 );
-create temporary table runs (tenant text primary key, run_id text);
+create temporary table runs (tenant text, run_id text primary key);
 grant select on tenants, actions, runs to public;
 
 -- User-supplied SQL of somebody who is nobody else.
@@ -182,6 +182,7 @@ begin
     insert into actions
     select populate.tenant, 'refused step', refused.action_id
     from synapsor.invoke_action('test.plain', '{}', run_id => new_run) as refused;
+    insert into runs values (populate.tenant, (synapsor.start_plan('sleeper')).run_id);
     perform synapsor.close_session();
 end
 $function$;
@@ -267,7 +268,7 @@ insert into logins values
 -- These show nothing of a tenant, or are looked at below.
 create temporary table views_of_no_tenant (name text primary key);
 insert into views_of_no_tenant values
-('synapsor_error_codes'), ('synapsor_action_contracts'), ('synapsor_workers'),
+('synapsor_error_codes'), ('synapsor_action_contracts'), ('synapsor_plans'), ('synapsor_workers'),
 ('synapsor_suspensions');
 
 -- By every column of a view that tells whose a row is.

@@ -112,6 +112,8 @@ select * from tests.matrix($matrix$
     record_guardrail_event    x . . . x . .  'run_none', 'step'
     complete_agent_run        x . . . x . .  'run_none'
 
+    start_plan                x . . . x . .  'none'
+
     invoke_action             x . . . x . .  'test.none', '{}'
     preview_action            x . . . x . .  'test.none', '{}'
     propose_external_action   x . . . x . .  'test.none', '{}'

@@ -21,6 +21,18 @@ select synapsor.set_member('acme', 'ada', array['billing_clerk'], array['crm.upd
 select synapsor.declare_redaction('action_evidence', 'charge_id', 'tokenize', 'a reason');
 commit;
 
+-- A plan that saves a set and falls asleep.
+begin;
+select tests.session('acme', 'ada');
+select synapsor.declare_plan('{
+    "Name": "sleeper", "DefaultHandlerType": "EmptyHandler", "Actions": [
+        {"Name": "saved", "SaveExitDataAs": {"Parameters": "saved"}},
+        {"Name": "asleep", "Handler": {"Config": {"Values": {"SleepMilliseconds": 3600000}}}}
+    ]
+}');
+select state from synapsor.start_plan('sleeper');
+commit;
+
 -- A run, with an action in it that waits for approval.
 begin;
 select tests.session('acme', 'agent-7', actor_type => 'agent');
