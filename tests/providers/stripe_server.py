@@ -45,7 +45,12 @@ STAGES = {
     "cut": {"before", "after"},
     "rate_limit": {"before"},
     "server_error": {"before", "during", "after"},
+    "redirect": {"before"},
+    "garbage": {"after"},
+    "flood": {"after"},
+    "twice": {"after"},
 }
+TWO_MEGABYTES = 2 * 1024 * 1024
 
 
 @dataclass
@@ -59,6 +64,10 @@ class Fault:
     server_error  500. Before: the endpoint was not reached, nothing is stored, a retry succeeds.
                   During: the endpoint failed without effect. After: it failed although the effect
                   happened. Both are stored: the key replays its 500 for ever.
+    redirect      307 to `location`, in front of the idempotency layer
+    garbage       the effect, and an answer that is no JSON; the key stores the right one
+    flood         the effect, and an answer of two megabytes; the key stores the right one
+    twice         the effect, and its answer twice
     """
 
     kind: str
@@ -66,6 +75,7 @@ class Fault:
     times: int = 1
     seconds: float = 0.0
     retry_after: int = 1
+    location: str = ""
     path: str = "/v1/refunds"
 
     def __post_init__(self) -> None:
@@ -167,11 +177,29 @@ class Provider:
         parameters = await parameters_of(request)
         line = self.note(request, parameters)
         if request.method != "POST":
-            response = await handler(request)
+            response = await self.list_since(request, handler)
         else:
             response = await self.answer_post(request, line, handler)
         line.status = response.status
         return response
+
+    async def list_since(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A GET; of two lists also with the documented filters that localstripe does not know."""
+        if request.path not in {"/v1/customers", "/v1/payment_intents"}:
+            return await handler(request)
+        query = dict(request.query)
+        since = int(query.pop("created[gte]", "0"))
+        customer = query.pop("customer", None)
+        status, body = await call(request.clone(rel_url=request.rel_url.with_query(query)), handler)
+        if status == 200:
+            answer = json.loads(body)
+            answer["data"] = [
+                each
+                for each in answer["data"]
+                if each["created"] >= since and customer in {None, each.get("customer")}
+            ]
+            body = json.dumps(answer).encode()
+        return web.Response(status=status, body=body, content_type="application/json")
 
     async def answer_post(
         self, request: web.Request, line: LoggedRequest, handler: Handler
@@ -181,6 +209,10 @@ class Provider:
             refusal = error(429, "invalid_request_error", "Too many requests.", "rate_limit")
             refusal.headers["Retry-After"] = str(limit.retry_after)
             return refusal
+
+        elsewhere = self.take_fault(line, {"redirect"}, "before")
+        if elsewhere:
+            return web.Response(status=307, headers={"Location": elsewhere.location})
 
         key, request_id = line.idempotency_key, f"req_{secrets.token_hex(7)}"
         if key is None:
@@ -261,7 +293,21 @@ class Provider:
         if stored is not None and line.executed:
             stored.status, stored.body = status, body
         await self.misfortune(request, line, "after")
-        return status, body
+        return status, self.garbled(request, line, body)
+
+    def garbled(self, request: web.Request, line: LoggedRequest, body: bytes) -> bytes:
+        """The answer as it gets to the caller; what the key stores is whole."""
+        fault = self.take_fault(line, {"garbage", "flood", "twice"}, "after")
+        if fault is None:
+            return body
+        if fault.kind == "twice" and request.transport is not None:
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+            request.transport.write(head.encode() + body)
+        elif fault.kind == "flood":
+            return json.dumps({"id": "re_flood", "padding": "x" * TWO_MEGABYTES}).encode()
+        elif fault.kind == "garbage":
+            return b'{"id": "re_'
+        return body
 
     async def misfortune(self, request: web.Request, line: LoggedRequest, stage: str) -> None:
         fault = self.take_fault(line, {"delay", "hold", "cut"}, stage)
