@@ -33,6 +33,7 @@ FORMATS = {
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
 DEEPEST = 8
+REQUIRED = "(required)"  # no key of a schema
 
 
 @dataclass(slots=True)
@@ -54,13 +55,13 @@ BUILT_IN = {
     ),
     "EmptyHandler": Sample(
         "Synapse.Core:EmptyHandler",
-        None,
         {"ReturnStatus": "Complete", "ExitData": {"any": "value"}, "SleepMilliseconds": 0},
+        None,
         {
             "": "does nothing",
-            "parameters.ReturnStatus": "the status it returns; without it, None",
-            "parameters.ExitData": "what it returns; ParentExitData of its children",
-            "parameters.SleepMilliseconds": "how long it waits before",
+            "config.ReturnStatus": "the status it returns; without it, None",
+            "config.ExitData": "what it returns; ParentExitData of its children",
+            "config.SleepMilliseconds": "how long it waits before",
         },
     ),
 }
@@ -132,8 +133,11 @@ def _of_actions(name: str, connection: psycopg.Connection[Any]) -> Iterator[Samp
 
 def _of_contracts(handler: str, connection: psycopg.Connection[Any]) -> Iterator[Sample]:
     """Yield what a worker serves: the operation of a contract whose provider is `plan`."""
-    condition = "definition ->> 'provider' = 'plan' and definition ->> 'operation' = %(name)s"
-    rows = fetch(connection, CONTRACTS.format(condition=condition), {"name": handler})
+    condition = "definition ->> 'provider' = 'plan' and definition ->> 'operation' = any(%(names)s)"
+    library, colon, name = handler.rpartition(":")
+    short = name.removesuffix("Handler")
+    names = [handler, f"{library}{colon}{short}", f"{library}{colon}{short}Handler"]
+    rows = fetch(connection, CONTRACTS.format(condition=condition), {"names": names})
     for row in rows:
         yield _of_contract(handler, row["definition"])
 
@@ -172,9 +176,9 @@ def _example(schema: Any, path: str, remarks: dict[str, str], depth: int = 0) ->
         found = {}
         for name, part in (schema.get("properties") or {}).items():
             at = f"{path}.{name}"
-            found[name] = _example(part, at, remarks, depth + 1)
-            if isinstance(required, list) and name in required:
-                remarks[at] = f"{remarks.get(at, '')}, required".lstrip(", ")
+            is_required = isinstance(required, list) and name in required
+            marked = {**part, REQUIRED: is_required} if isinstance(part, dict) else part
+            found[name] = _example(marked, at, remarks, depth + 1)
         return found
     if kind == "array":
         item = _example(schema.get("items", {}), f"{path}[0]", {}, depth + 1)
@@ -195,7 +199,7 @@ def _scalar(schema: Layout, kind: str) -> Any:
 
 def _demands(schema: Layout, kind: str) -> str:
     skipped = {"type", "required", "properties", "items", "description", "title"}
-    words = [kind]
+    words = [kind, "required"] if schema.get(REQUIRED) else [kind]
     for name, value in schema.items():
         if name not in skipped and not isinstance(value, (dict, bool)):
             told = " | ".join(map(str, value)) if isinstance(value, list) else value
@@ -306,8 +310,10 @@ ACTION_OPTIONS: Layout = {
     "ActionGroup": {
         "Name": "Group",
         "ExecuteCase": "Any",
-        "Handler": {"Type": "Synapse.Core:EmptyHandler"},
-        "Parameters": {"Values": {"ReturnStatus": "Complete"}},
+        "Handler": {
+            "Type": "Synapse.Core:EmptyHandler",
+            "Config": {"Values": {"ReturnStatus": "Complete"}},
+        },
         "Actions": [
             {
                 "Name": "InGroup",
