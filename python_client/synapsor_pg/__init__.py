@@ -38,6 +38,7 @@ from synapsor_pg.models import (
     StateMachine,
     Step,
     Suspension,
+    TenantWeight,
     WorkerPresence,
     Workflow,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "Step",
     "Suspension",
     "SynapsorError",
+    "TenantWeight",
     "UnknownOutcomeError",
     "Worker",
     "WorkerPresence",

@@ -42,6 +42,7 @@ from synapsor_pg.models import (
     StateMachine,
     Step,
     Suspension,
+    TenantWeight,
     WorkerPresence,
     Workflow,
     rows_of,
@@ -171,6 +172,10 @@ class Client:
     def declare_provider(self, definition: JsonObject) -> Provider:
         """Set the limits and the breaker of a provider's account."""
         return self._row("declare_provider", Provider, definition=Jsonb(definition))
+
+    def weigh_tenant(self, tenant_id: str, weight: int) -> TenantWeight:
+        """Say how many times the share of another tenant's this one gets of the claims."""
+        return self._row("weigh_tenant", TenantWeight, tenant_id=tenant_id, weight=weight)
 
     # the mutation pipeline
 
@@ -722,6 +727,7 @@ class Client:
         parameters: JsonObject | None = None,
         *,
         format: str | None = None,  # noqa: A002 - the SQL argument's name
+        version: int | None = None,
     ) -> str:
         """Return what a plan would do; nothing of it is done."""
         return str(
@@ -730,6 +736,7 @@ class Client:
                 plan=plan,
                 parameters=None if parameters is None else Jsonb(parameters),
                 format=format,
+                version=version,
             )
         )
 

@@ -333,9 +333,20 @@ class Provider:
 
     provider: str
     account: str
+    version: int
     definition: JsonObject
-    declared_by: str | None = None
-    declared_at: datetime | None = None
+    declared_by: str
+    declared_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantWeight:
+    """How large a tenant's share of the claims is."""
+
+    tenant_id: str
+    weight: int
+    decided_by: str
+    decided_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

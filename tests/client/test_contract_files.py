@@ -209,13 +209,15 @@ def test_a_definition_may_need_one_that_comes_later(
         "states": {"new": "initial", "known": "terminal"},
         "transitions": [{"from": "new", "to": "known", "action": ACTION}],
     }
+    provider = {"provider": "crm", "concurrency": {"max": 3}}
     file = write("all.json", {"definitions": [CONTRACT | {"policies": [policy["policy"]]}]})
-    other = write("more.json", [machine, policy])
+    other = write("more.json", [machine, provider, policy])
     words = ("test_admin", "contracts", "apply", str(file), str(other), "--json")
     first = done(workshop, *words).json
     assert {each["kind"]: each["changed"] for each in first} == {
         "policy": True,
         "state machine": True,
+        "provider": True,
         "action": True,
     }
     assert not any(each["changed"] for each in done(workshop, *words).json)

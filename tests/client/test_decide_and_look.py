@@ -193,6 +193,13 @@ def test_a_stop_is_made_seen_and_lifted(workshop: Workshop) -> None:
     assert said.json["kind"] == "all"
 
 
+def test_a_tenant_is_weighed(workshop: Workshop) -> None:
+    said = done(workshop, "superuser", "weigh", "acme", "5")
+    assert said.out == "tenant acme has weight 5\n"
+    assert done(workshop, "superuser", "weigh", "acme", "7", "--json").json["weight"] == 7
+    assert call(workshop, "superuser", "weigh", "acme", "0").code == 2
+
+
 def test_the_restored_are_quarantined_and_the_old_are_purged(workshop: Workshop) -> None:
     workshop.propose(5)
     claim_and_confirm(workshop, "succeeded")

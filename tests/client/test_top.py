@@ -12,6 +12,7 @@ import pytest
 from client.shell import call, done
 from client.workshop import QUEUE, Workshop, proposed
 from rich.text import Text
+from synapsor_pg import Client
 from synapsor_pg.cli import snapshot as snapshots
 from synapsor_pg.cli.screen import Dialog, Explanation, Top
 from synapsor_pg.cli.snapshot import Feed, floor
@@ -93,6 +94,39 @@ def test_everything_is_seen_and_stays_fresh(workshop: Workshop) -> None:
             await screen.until(lambda: screen.cells("queues")[0][1] == "2")
 
     asyncio.run(watch())
+
+
+def test_providers_are_seen_with_what_holds_them_up(workshop: Workshop) -> None:
+    with workshop.superuser() as connection:
+        Client(connection).declare_provider(
+            {
+                "provider": "crm",
+                "account": "default",
+                "rate_limit": {"per_second": 1, "burst": 1},
+                "breaker": {"minimum_calls": 1, "window": 10},
+            }
+        )
+    workshop.propose(2)
+
+    async def watch() -> None:
+        async with watching(workshop) as screen:
+            await screen.until(lambda: screen.cells("providers"))
+            assert screen.cells("providers")[0][:3] == ["crm default", "", "CLOSED"]
+            with workshop.client("test_worker") as client:
+                [claim] = client.claim_external_actions(QUEUE)
+            with workshop.client("test_worker") as client:
+                client.confirm_external_action(
+                    claim.action_id, "failed", claim_token=claim.claim_token
+                )
+            await screen.until(lambda: screen.cells("providers")[0][2] == "OPEN")
+            assert screen.cells("providers")[0][7], "until when"
+            cell = screen.app.table("providers").get_row_at(0)[2]
+            assert cell.style == "bold red"
+
+    asyncio.run(watch())
+    [row] = done(workshop, "test_auditor", "providers", "--json").json
+    assert (row["provider"], row["breaker_state"]) == ("crm", "OPEN")
+    assert "OPEN" in done(workshop, "test_auditor", "providers").out
 
 
 def test_a_reviewer_approves_what_the_dialog_shows(workshop: Workshop) -> None:

@@ -114,6 +114,23 @@ def suspensions(*, dsn: Dsn = "", as_json: AsJson = False) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def weigh(
+    tenant_id: Annotated[str, typer.Argument(help="The tenant.")],
+    weight: Annotated[int, typer.Argument(min=1, max=100, help="1: as every other.")],
+    *,
+    dsn: Dsn = "",
+    as_json: AsJson = False,
+) -> None:
+    """Give a tenant so many times the share of another one's of a queue's claims."""
+    with told(role="synapsor_admin", as_json=as_json), client_of(dsn) as client:
+        decided = client.weigh_tenant(tenant_id, weight)
+    if as_json:
+        print_json(asdict(decided))
+    else:
+        typer.echo(plain(f"tenant {decided.tenant_id} has weight {decided.weight}"))
+
+
+@app.command(rich_help_panel=PANEL)
 def quarantine(
     reason: Annotated[str, typer.Option(help="What happened.")],
     *,

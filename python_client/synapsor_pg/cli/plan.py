@@ -137,6 +137,7 @@ def explain(
     given: Given = None,
     parameters: Parameters = None,
     form: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.text,
+    version: Version = None,
     open_it: Annotated[
         bool, typer.Option("--open", help="Draw it (needs graphviz) and open the picture.")
     ] = False,
@@ -148,7 +149,7 @@ def explain(
         values = _values(given, parameters)
         style = Format.dot if open_it else Format.json if as_json else form
         with client_of(dsn) as client:
-            text = client.explain_plan(name, values, format=style.value)
+            text = client.explain_plan(name, values, format=style.value, version=version)
         if open_it:
             draw(text, None, "plan", open_it=True)
         else:
