@@ -32,6 +32,8 @@ declare
     exhausted text[] := array[]::text[];
     ring text[] := array[]::text[];
     governed integer[] := array[]::integer[];
+    limited integer[] := array[]::integer[];
+    missed text;
     served text[];
     candidates text[];
     special synapsor.open_external_actions[];
@@ -79,74 +81,83 @@ begin
         claimable := synapsor._reconcilable(queue, max_actions, suspended);
     else
         turn := synapsor._turn(queue);
-        -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds
-        -- are bounded.
-        for round in 1..20 loop
-            flows := synapsor._ready_flows(
-                queue, turn, (wanted + quantum - 1) / quantum, suspended, exhausted, claimed_at
-            );
-            exit when flows is null;
-            allotted := synapsor._allot(
-                queue, flows, turn, wanted, quantum, suspended, claimable || passed_over, claimed_at
-            );
-            select
-                array_agg(ready.action_id order by ready.rank, ready.position) filter (where not ready.is_special),
-                array_agg(ready.state order by ready.rank, ready.position) filter (where ready.is_special),
-                array_agg(ready.tenant_id)
-            into candidates, special, served
-            from (
-                select open.action_id, open.tenant_id, open.rank, open.position, open.state,
-                    open.ordering_key is not null
-                    or coalesce(open.expires_at <= claimed_at, false)
-                    or open.deliveries_lost > 0
-                    or invocation.digest is distinct from sha256(convert_to(invocation.intent, 'UTF8'))
-                    or exists (
-                        select from synapsor.approvals as approval
-                        where approval.action_id = open.action_id and approval.voided_at is null
-                            and approval.verdict = 'approved' and approval.digest <> invocation.digest
-                    ) as is_special
-                from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place)
-                cross join lateral (
-                    select stored.*, stored as state
-                    from synapsor.open_external_actions as stored
-                    where stored.queue = claim_external_actions.queue and stored.tenant_id = flow.tenant_id
-                        and stored.account_id = flow.account_id and stored.status = 'queued'
-                        and not stored.waits_for_lane and not stored.action_id = any(claimable || passed_over)
-                        and stored.rank <= claimed_at + suspended.rank_ahead and stored.available_at <= claimed_at
-                        and (suspended.contracts is null or not stored.contract_id = any(suspended.contracts))
-                        and (suspended.principals is null or not exists (
-                            select from synapsor.action_invocations as proposal
-                            where proposal.action_id = stored.action_id and proposal.actor = any(suspended.principals)
-                        ))
-                    order by stored.rank, stored.position
-                    limit allotted.shares[flow.place]
-                    for update skip locked
-                ) as open
-                inner join synapsor.action_invocations as invocation using (action_id)
-            ) as ready;
-            claimable := claimable || coalesce(candidates, '{}');
-            if special is not null then
-                examined := synapsor._examine(special, lease);
-                claimable := claimable || examined.claimable;
-                passed_over := passed_over || examined.passed_over;
-            end if;
-            select
-                ring || array_agg(flow.tenant_id order by flow.place),
-                governed || array_agg(flow.account_id) filter (where flow.is_governed)
-            into ring, governed
-            from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place);
-            turn := allotted.next;
-            wanted := max_actions - cardinality(claimable);
-            exit when wanted <= 0;
-            exhausted := exhausted || synapsor._exhausted(flows, allotted.shares, served);
-            quantum := 1;
-        end loop;
-        if cardinality(governed) > 0 and cardinality(claimable) > 0 then
+        loop
+            -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds
+            -- are bounded.
+            for round in 1..20 loop
+                flows := synapsor._ready_flows(
+                    queue, turn, (wanted + quantum - 1) / quantum, suspended, exhausted, claimed_at
+                );
+                exit when flows is null;
+                allotted := synapsor._allot(
+                    queue, flows, turn, wanted, quantum, suspended, claimable || passed_over, claimed_at
+                );
+                select
+                    array_agg(ready.action_id order by ready.rank, ready.position) filter (where not ready.is_special),
+                    array_agg(ready.state order by ready.rank, ready.position) filter (where ready.is_special),
+                    array_agg(ready.tenant_id)
+                into candidates, special, served
+                from (
+                    select open.action_id, open.tenant_id, open.rank, open.position, open.state,
+                        open.ordering_key is not null
+                        or coalesce(open.expires_at <= claimed_at, false)
+                        or open.deliveries_lost > 0
+                        or invocation.digest is distinct from sha256(convert_to(invocation.intent, 'UTF8'))
+                        or exists (
+                            select from synapsor.approvals as approval
+                            where approval.action_id = open.action_id and approval.voided_at is null
+                                and approval.verdict = 'approved' and approval.digest <> invocation.digest
+                        ) as is_special
+                    from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place)
+                    cross join lateral (
+                        select stored.*, stored as state
+                        from synapsor.open_external_actions as stored
+                        where stored.queue = claim_external_actions.queue and stored.tenant_id = flow.tenant_id
+                            and stored.account_id = flow.account_id and stored.status = 'queued'
+                            and not stored.waits_for_lane and not stored.action_id = any(claimable || passed_over)
+                            and stored.rank <= claimed_at + suspended.rank_ahead and stored.available_at <= claimed_at
+                            and (suspended.contracts is null or not stored.contract_id = any(suspended.contracts))
+                            and (suspended.principals is null or not exists (
+                                select from synapsor.action_invocations as proposal
+                                where proposal.action_id = stored.action_id and proposal.actor = any(suspended.principals)
+                            ))
+                        order by stored.rank, stored.position
+                        limit allotted.shares[flow.place]
+                        for update skip locked
+                    ) as open
+                    inner join synapsor.action_invocations as invocation using (action_id)
+                ) as ready;
+                claimable := claimable || coalesce(candidates, '{}');
+                if special is not null then
+                    examined := synapsor._examine(special, lease);
+                    claimable := claimable || examined.claimable;
+                    passed_over := passed_over || examined.passed_over;
+                end if;
+                select
+                    ring || array_agg(flow.tenant_id order by flow.place),
+                    governed || array_agg(flow.account_id) filter (where flow.is_governed)
+                into ring, governed
+                from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place);
+                turn := allotted.next;
+                wanted := max_actions - cardinality(claimable);
+                exit when wanted <= 0;
+                exhausted := exhausted || synapsor._exhausted(flows, allotted.shares, served);
+                quantum := 1;
+            end loop;
+            exit when cardinality(governed) = 0;
             admitted := synapsor._admit_deliveries(claimable, governed, ring, claimed_at);
+            passed_over := passed_over || claimable;
             claimable := admitted.admitted;
-            if admitted.missed is not null then
-                turn := (admitted.missed, 0);
-            end if;
+            limited := limited || governed;
+            missed := coalesce(missed, admitted.missed);
+            wanted := max_actions - cardinality(claimable);
+            exit when admitted.missed is null or wanted <= 0;
+            -- What an account refused is made up for from others: each has been asked once.
+            suspended.accounts := suspended.accounts || governed;
+            governed := '{}';
+        end loop;
+        if missed is not null then
+            turn := (missed, 0);
         end if;
         perform synapsor._pass_turn(queue, turn);
     end if;
@@ -169,7 +180,7 @@ begin
     return query
     select claimed.*
     from synapsor._lease(
-        claimable, principal, left(worker_label, 255), lease, purpose, "begin", governed, claimed_at
+        claimable, principal, left(worker_label, 255), lease, purpose, "begin", limited, claimed_at
     ) as claimed;
 end;
 $function$;
