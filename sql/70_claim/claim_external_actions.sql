@@ -119,7 +119,8 @@ begin
                             and (suspended.contracts is null or not stored.contract_id = any(suspended.contracts))
                             and (suspended.principals is null or not exists (
                                 select from synapsor.action_invocations as proposal
-                                where proposal.action_id = stored.action_id and proposal.actor = any(suspended.principals)
+                                where proposal.action_id = stored.action_id
+                                    and proposal.actor = any(suspended.principals)
                             ))
                         order by stored.rank, stored.position
                         limit allotted.shares[flow.place]

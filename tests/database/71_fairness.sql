@@ -185,17 +185,27 @@ select tests.queued('theirs', 'plain', '{"queue": "rank"}', tenant => 'globex');
 set session authorization test_worker;
 select synapsor.close_session();
 create temporary table ranked as
-select claimed.action_id, claimed.tenant_id, place
+select
+    claimed.action_id,
+    claimed.tenant_id,
+    place
 from generate_series(1, 3) as place
 cross join lateral synapsor.claim_external_actions('rank', sign(place)::integer) as claimed;
 reset session authorization;
 select is(
-    (select string_agg(actions.name, ', ' order by place) from ranked
-    inner join actions using (action_id) where ranked.tenant_id = 'acme'),
+    (
+        select string_agg(actions.name, ', ' order by ranked.place)
+        from ranked
+        inner join actions on ranked.action_id = actions.action_id
+        where ranked.tenant_id = 'acme'
+    ),
     'urgent, plain', 'the urgent one of another provider goes first'
 );
 select is(
-    (select count(*) from ranked where tenant_id = 'globex' and place <= 2), 1::bigint,
+    (
+        select count(*) from ranked
+        where tenant_id = 'globex' and place <= 2
+    ), 1::bigint,
     'but takes no other tenant''s turn'
 );
 
