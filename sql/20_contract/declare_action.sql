@@ -140,4 +140,6 @@ returns jsonb with a pinned search_path, owned by no superuser, returning {"succ
 actions in the same transaction; emits_events lists the event types its handler may emit, at least
 one when mutates_domain.
 
-Validated and stored, behaviour arrives with its own issue: plan, compensate_with, and kind saga.';
+Sagas: plan names the plan that performs it, with its arguments as the plan''s parameters.
+compensate_with {"action", "input"} names what undoes an action where a saga''s node names no
+Compensation of its own.';

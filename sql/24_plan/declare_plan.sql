@@ -60,12 +60,14 @@ begin
     end if;
 
     insert into synapsor.plans (
-        plan, version, name, label, is_active, declared, run_as, start_info, nodes, declared_by, declared_at
+        plan, version, name, label, is_active, declared, run_as, start_info, nodes, names_compensations,
+        declared_by, declared_at
     )
     values (
         checked ->> 'plan', coalesce(latest.version, 0) + 1, checked ->> 'name', checked ->> 'label',
         (checked ->> 'is_active')::boolean, declare_plan.definition, nullif(checked -> 'run_as', 'null'),
-        checked -> 'start_info', jsonb_array_length(checked -> 'nodes'), synapsor._session() ->> 'principal',
+        checked -> 'start_info', jsonb_array_length(checked -> 'nodes'),
+        jsonb_path_exists(checked, '$.nodes[*].compensation ? (@ != null)'), synapsor._session() ->> 'principal',
         synapsor._now()
     )
     returning * into declared;

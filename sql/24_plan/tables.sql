@@ -9,6 +9,7 @@ create table synapsor.plans (
     run_as jsonb,
     start_info jsonb not null,
     nodes integer not null,
+    names_compensations boolean not null,
     declared_by text not null,
     declared_at timestamptz not null,
     constraint one_plan_per_version unique (plan, version),
@@ -21,6 +22,8 @@ comment on column synapsor.plans.plan is 'The definition''s UniqueName, else its
 comment on column synapsor.plans.declared is
 'The definition exactly as declared: declaring an equal one again changes nothing.';
 comment on column synapsor.plans.is_active is 'The definition''s IsActive, which the document does not enforce.';
+comment on column synapsor.plans.names_compensations is
+'Whether any of its actions names a Compensation: then its runs are sagas.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.plans', '');
 select pg_catalog.pg_extension_config_dump('synapsor.plans_plan_id_seq', '');

@@ -112,6 +112,7 @@ create table synapsor.run_steps (
     pending int,
     query_status int,
     wait jsonb,
+    finish_order bigint,
     constraint a_step_key_names_one_step_of_its_run primary key (run_id, step_key),
     constraint a_step_key_fits_its_index check (octet_length(step_key) between 1 and 2048),
     constraint a_step_has_a_known_relation check (
@@ -128,10 +129,13 @@ create table synapsor.run_steps (
     constraint tokens_are_counted_from_zero check (input_tokens >= 0 and output_tokens >= 0),
     constraint attempts_are_counted_from_one check (attempt > 0),
     constraint a_phase_is_known check (
-        phase in ('handler', 'group', 'instances', 'actions', 'ended')
+        phase in ('handler', 'group', 'instances', 'actions', 'ended', 'retried')
     ),
     constraint nothing_pending_is_zero check (pending >= 0)
 );
+
+create index run_steps_below_a_node on synapsor.run_steps (run_id, parent_step_key)
+where node is not null;
 
 create index run_steps_under_way on synapsor.run_steps (run_id) where state <> 'finished';
 
@@ -206,7 +210,7 @@ comment on column synapsor.run_steps.node is
 'Plans: the number of the node in plan_nodes; null for every other step.';
 comment on column synapsor.run_steps.phase is
 'Plans: where the walk is: at the node''s handler, its group, its for-each instances or its
-actions, or ended with everything below it.';
+actions, or ended with everything below it; retried: a later attempt stands in its place.';
 comment on column synapsor.run_steps.pending is
 'Plans: how many of the steps below it in this phase have not ended.';
 comment on column synapsor.run_steps.query_status is
@@ -214,6 +218,8 @@ comment on column synapsor.run_steps.query_status is
 group''s. Of a container: the highest status of its instances.';
 comment on column synapsor.run_steps.wait is
 'Plans: what an unfinished node waits for, such as {"for": "timer", "until": …, "result": …}.';
+comment on column synapsor.run_steps.finish_order is
+'Plans: grows with every handler that ends; effects are compensated in the reverse of it.';
 comment on column synapsor.run_steps.started_at is
 'Database clock, when the step was first recorded.';
 comment on column synapsor.run_steps.finished_at is

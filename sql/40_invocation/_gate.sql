@@ -14,12 +14,6 @@ declare
     tenant constant text := session ->> 'tenant_id';
     principal constant text := session ->> 'principal';
 begin
-    if contract.kind = 'saga' then
-        raise exception using
-            errcode = 'feature_not_supported',
-            message = 'saga actions are not performed by this version',
-            detail = format('%s is declared and stored.', contract.action);
-    end if;
     if tenant is null then
         raise exception using
             errcode = 'SY005',

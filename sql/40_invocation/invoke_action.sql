@@ -40,7 +40,8 @@ retired action), SY003 (of scheduled_at, correlation_id, causation_id), SY005 (n
 the moment the row exists nothing raises: a refusal is a row with a status (`validation_failed`,
 `blocked_by_policy`, `failed`) and an error_code (SY003, SY004, SY005, SY008, SY009, SY010, SY011,
 SY013, SY051, or the SQLSTATE its handler raised). An equal repeat returns the same invocation with
-changed = false; of atomic actions only where a key was given or templated.
+changed = false; of atomic actions and sagas only where a key was given or templated. A saga is
+`running` until the run of its plan has ended: completed, or failed, compensated where it could be.
 
 parameters: a JSON object, at most 64 KiB; idempotency_key: 1 to 250 characters; scheduled_at: not
 claimed before. Source: design.md sections 4 to 6.';

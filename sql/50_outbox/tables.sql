@@ -2,9 +2,11 @@
 -- external_action_events) have no check constraints: each statement that writes would read and
 -- compile them anew, at a tenth of a proposal's price.
 --
--- Locks are taken in one order everywhere: open_external_actions, then ordering_lanes, then rows of
--- the same lane that wait for it. A row that waits for its lane never asks for the lane itself, so
--- the last step closes no circle.
+-- Locks are taken in one order everywhere: runs (that of a saga after the one it is performed in, and
+-- several in the order of their ids), then action_invocations, then open_external_actions, then
+-- ordering_lanes, then rows of the same lane that wait for it. Nobody who holds an action asks for a
+-- run: confirming, approving and sweeping only mark it as due. A row that waits for its lane never
+-- asks for the lane itself, so the last step closes no circle.
 
 create sequence synapsor.queue_positions;
 

@@ -37,7 +37,11 @@ begin
     select asked.* into strict request
     from synapsor.approval_requests as asked
     where asked.action_id = open.action_id;
-    if request.separate_duties and current.principal = synapsor._session() ->> 'principal' then
+    if request.separate_duties and synapsor._session() ->> 'principal' in (
+        current.principal,
+        -- Whoever starts a plan asks for what its nodes do, whoever they run as.
+        (select run.principal from synapsor.runs as run where run.run_id = current.run_id)
+    ) then
         raise exception using
             errcode = 'SY023',
             message = format(

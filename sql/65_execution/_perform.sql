@@ -1,6 +1,6 @@
 -- Performs an atomic action: transition, handler, events and adapter steps all happen, or none of
--- them and the row says why (design.md section 6, stages 4 to 9). Never raises for what its handler
--- does.
+-- them and the row says why; or starts the run of a saga (design.md section 6, stages 4 to 9).
+-- Never raises for what its handler does.
 create or replace function synapsor._perform(action_id text, session jsonb)
 returns text
 language plpgsql
@@ -23,6 +23,9 @@ begin
     where declared.action = invocation.action and declared.version = invocation.version;
 
     begin
+        if contract.kind = 'saga' then
+            return synapsor._perform_saga(invocation, contract, session);
+        end if;
         data := synapsor._perform_handler(invocation, contract, session);
         outcome := case
             when exists (

@@ -19,6 +19,12 @@ begin
         return;
     end if;
     walk := synapsor._walk_of(run);
+    if step_keys = array[''] and run.state = 'open' and exists (
+        select from synapsor.run_steps as step where step.run_id = run.run_id
+    ) then
+        -- Begun already: only a mark that names no step.
+        step_keys := array[]::text[];
+    end if;
     kept := synapsor._borrow_session(walk.session);
     perform synapsor._advance(walk, step_keys);
     perform synapsor._settle_run(walk);
@@ -52,6 +58,10 @@ begin
             and waiting.state <> 'finished' and waiting.phase = 'handler'
         order by waiting.sequence
     loop
+        if step.compensates is not null then
+            perform synapsor._look_at_compensation(walk, step);
+            continue;
+        end if;
         step := synapsor._look_at_wait(walk, step);
         if step.phase = 'ended' then
             ended := array_append(ended, step.step_key);
@@ -80,6 +90,15 @@ begin
             where adapter_step.parent_action_id = step.action_id
         );
         result := synapsor._node_result(step.action_id);
+        if not result.has_ended and walk.is_cancelled and not exists (
+            select from synapsor.action_invocations as own
+            where own.action_id = step.action_id and own.run_id = walk.run_id
+        ) then
+            -- Another run's action: it goes its way, this run does not wait for it.
+            result := synapsor._cancelled_result();
+        end if;
+    elsif walk.is_cancelled then
+        result := synapsor._cancelled_result();
     elsif (step.wait ->> 'until')::timestamptz > synapsor._now() then
         perform synapsor._mark_run_due(
             walk.run_id, walk.tenant_id, step.step_key, (step.wait ->> 'until')::timestamptz
@@ -111,8 +130,16 @@ begin
     set state = step.state, status = step.status, branch_status = step.branch_status,
         query_status = step.query_status, exit_data = step.exit_data, exit_code = step.exit_code,
         message = step.message, pid = step.pid, finished_at = step.finished_at, wait = step.wait,
-        pending = step.pending, phase = step.phase
+        pending = step.pending, phase = step.phase, finish_order = step.finish_order
     where stored.run_id = step.run_id and stored.step_key = step.step_key;
     return step;
 end;
 $function$;
+
+create or replace function synapsor._cancelled_result()
+returns synapsor.node_result
+language sql
+immutable
+begin atomic
+    select row(true, 'Cancelled', null, null, 'the run was cancelled', null, null, null)::synapsor.node_result;
+end;

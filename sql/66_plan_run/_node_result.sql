@@ -46,6 +46,7 @@ begin
         return result;
     end if;
     result.has_ended := true;
+    result.ended_as := ended_as;
     result.exit_data := coalesce(
         invocation.result, outcome.detail -> 'response', outcome.detail -> 'evidence'
     );

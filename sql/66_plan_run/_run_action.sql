@@ -38,7 +38,14 @@ begin
                 contract, synapsor._session(), arguments, is_plan => true
             ));
         else
-            step.action_id := synapsor._invoke_node(walk, parent, step, contract, arguments);
+            step.action_id := synapsor._invoke_node(
+                walk, parent, step, contract, arguments,
+                -- A key of the contract's own making says what is the same. A later attempt is another
+                -- one, and where the contract makes no key, so is every node of every run.
+                case
+                    when step.attempt > 1 or contract.definition -> 'idempotency' ->> 'key' is null then step.step_id
+                end
+            );
             result := synapsor._node_result(step.action_id);
         end if;
     exception
@@ -133,7 +140,8 @@ create or replace function synapsor._invoke_node(
     parent synapsor.run_steps,
     step synapsor.run_steps,
     contract synapsor.action_contracts,
-    arguments jsonb
+    arguments jsonb,
+    idempotency_key text
 )
 returns text
 language plpgsql
@@ -147,14 +155,8 @@ begin
     perform synapsor._gate(contract, session, null, is_plan => true);
     select made.* into strict invoked
     from synapsor._invoke(
-        contract, session, arguments,
-        -- A key of the contract's own making says what is the same. A later attempt is another one,
-        -- and where the contract makes no key, so is every node of every run.
-        case
-            when step.attempt > 1 or contract.definition -> 'idempotency' ->> 'key' is null then step.step_id
-        end,
-        walk.run_id, step.step_key, walk.correlation_id, coalesce(walk.action_id, parent.action_id), null,
-        is_plan => true
+        contract, session, arguments, idempotency_key, walk.run_id, step.step_key, walk.correlation_id,
+        coalesce(walk.action_id, parent.action_id), null, is_plan => true
     ) as made;
     if not invoked.changed then
         -- Somebody asked for the same before, and it is still under way.
@@ -183,6 +185,6 @@ begin atomic
     select row(
         true,
         case when (preview ->> 'valid')::boolean then 'Complete' else 'Failed' end,
-        preview, null, preview ->> 'error_message', null, null
+        preview, null, preview ->> 'error_message', null, null, null
     )::synapsor.node_result;
 end;

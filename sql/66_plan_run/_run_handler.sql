@@ -96,7 +96,7 @@ language sql
 immutable
 begin atomic
     select row(
-        true, 'Failed', to_jsonb(left(message, 2000)), null, left(message, 2000), null, null
+        true, 'Failed', to_jsonb(left(message, 2000)), null, left(message, 2000), null, null, null
     )::synapsor.node_result;
 end;
 
@@ -155,6 +155,7 @@ begin
     step.message := left(result.message, 2000);
     step.pid := result.pid;
     step.finished_at := synapsor._now();
+    step.finish_order := nextval('synapsor.run_steps_sequence');
     step.wait := null;
     step.pending := 0;
     if node.save_config_as is not null then

@@ -82,6 +82,12 @@ begin
             where declared.plan_id = walk.plan_id and declared.parent = node.node
                 and declared.relation = case step.phase when 'group' then 'group' else 'child' end
                 and synapsor._is_case(declared.execute_case, step.query_status)
+                -- A resumed run repeats nothing that is on record.
+                and (step.wait is null or not exists (
+                    select from synapsor.run_steps as done
+                    where done.run_id = walk.run_id and done.parent_step_key = step.step_key
+                        and done.node = declared.node
+                ))
             union all
             select declared.*
             from synapsor.plan_nodes as declared

@@ -5,11 +5,13 @@ create type synapsor.node_result as (
     exit_code integer,
     message text,
     pid integer,
-    waits_for text
+    waits_for text,
+    ended_as text
 );
 
 comment on type synapsor.node_result is
-'What came of a node''s handler so far: its status, and where it has not ended, what it waits for.';
+'What came of a node''s handler so far: its status, and where it has not ended, what it waits for;
+of an action that has, the word its delivery or invocation has for it.';
 
 create type synapsor.plan_walk as (
     run_id text,
@@ -24,6 +26,7 @@ create type synapsor.plan_walk as (
     is_cancelled boolean,
     nesting integer,
     action_id text,
+    names_compensations boolean,
     correlation_id text
 );
 

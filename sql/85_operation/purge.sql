@@ -80,6 +80,11 @@ begin
             and not exists (
                 select from synapsor.due_invocations as mark where mark.action_id = invocation.action_id
             )
+            -- A plan that goes on may yet have to undo it, and a saga has to hear of it.
+            and not exists (
+                select from synapsor.runs as run
+                where run.run_id = invocation.run_id and run.plan is not null and run.finished_at is null
+            )
         order by invocation.action_id
         limit max_actions
         for update of invocation skip locked
@@ -114,7 +119,8 @@ begin
     delete from synapsor.budget_shares as share where share.action_id = any(purged);
     delete from synapsor.domain_events as event where event.action_id = any(purged);
     delete from synapsor.policy_evaluations as evaluation where evaluation.action_id = any(purged);
-    delete from synapsor.run_steps as step where step.action_id = any(purged);
+    -- Of a plan's node the row tells more than of its action.
+    delete from synapsor.run_steps as step where step.action_id = any(purged) and step.phase is null;
     -- What holds no key leaves no tombstone; last, because events may be deleted only of purged actions.
     delete from synapsor.action_invocations as invocation
     where invocation.action_id = any(purged) and not invocation.holds_key;

@@ -23,15 +23,15 @@ select
     step.name,
     case
         when step.action_id is null or step.state = 'finished' then step.state
-        when step.node is not null and coalesce(action.status <> 'proposed', true) then 'running'
+        when step.phase is not null and coalesce(action.status <> 'proposed', true) then 'running'
         when action.status in ('proposed', 'waiting_for_approval') then 'waiting'
         when action.status in ('pending', 'running', 'queued', 'claimed', 'unknown') then 'running'
         else 'finished'
     end as state,
     case
-        when step.action_id is null or (step.node is not null and step.state = 'finished') then step.status
+        when step.action_id is null or (step.phase is not null and step.state = 'finished') then step.status
         -- In a plan's words.
-        when step.node is not null then case action.status when 'proposed' then 'Waiting' else 'Running' end
+        when step.phase is not null then case action.status when 'proposed' then 'Waiting' else 'Running' end
         else coalesce(step.status, action.status, 'purged')
     end as status,
     step.branch_status,
@@ -65,7 +65,7 @@ select
     step.output_tokens,
     step.started_at,
     case
-        when step.finished_at is not null or step.node is not null then step.finished_at
+        when step.finished_at is not null or step.phase is not null then step.finished_at
         when action.status not in (
             'proposed', 'waiting_for_approval', 'pending', 'running', 'queued', 'claimed', 'unknown'
         ) then coalesce(invocation.completed_at, action.finished_at)
@@ -78,7 +78,7 @@ select
     step.attempt,
     case
         when step.state = 'finished' then null
-        when step.node is null or step.action_id is null then step.wait ->> 'for'
+        when step.phase is null or step.action_id is null then step.wait ->> 'for'
         when action.status in ('proposed', 'waiting_for_approval') then 'approval'
         when action.status = 'unknown' then 'settlement'
         when action.status in ('queued', 'claimed') then 'delivery'

@@ -16,6 +16,7 @@ from (
     from synapsor.run_steps as step
     where
         step.parent_step_key is not null
+        and step.compensates is null
         and (
             step.tenant_id = any((select synapsor._visible_tenants())::text[])
             or (select synapsor._sees_every_tenant())

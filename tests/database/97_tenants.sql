@@ -441,6 +441,8 @@ insert into verbs values
 ('hand_off_agent_run', 'run', $$%1$L, 'new', 'somebody', 'a reason'$$),
 ('record_guardrail_event', 'run', $$%1$L, 'new'$$),
 ('complete_agent_run', 'run', '%1$L'),
+('cancel_run', 'run', $$%1$L, 'a reason'$$),
+('resume_run', 'run', '%1$L'),
 ('invoke_action', 'run', $$'test.plain', '{}', run_id => %1$L$$),
 (
     'propose_external_action', 'run',

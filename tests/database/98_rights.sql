@@ -113,6 +113,8 @@ select * from tests.matrix($matrix$
     complete_agent_run        x . . . x . .  'run_none'
 
     start_plan                x . . . x . .  'none'
+    cancel_run                x x . . x . .  'run_none', 'reason'
+    resume_run                x . . . x . .  'run_none'
 
     invoke_action             x . . . x . .  'test.none', '{}'
     preview_action            x . . . x . .  'test.none', '{}'
