@@ -179,11 +179,12 @@ select is((tests.step('refund', 'Refund')).waits_for, 'approval', 'for approval'
 select is(
     (
         select concat_ws(' ', run_id = tests.run('refund'), step_key, correlation_id = tests.run('refund'))
-        from synapsor.synapsor_external_actions where action_id = (tests.step('refund', 'Refund')).action_id
+        from synapsor.synapsor_external_actions
+        where action_id = (tests.step('refund', 'Refund')).action_id
     ), 't Refund t', 'and the action knows its run and step'
 );
 select tests.session('acme', 'ruth', array['reviewer']);
-insert into actions select 'refund', (tests.step('refund', 'Refund')).action_id;
+select tests.note('refund', 'refund', 'Refund');
 select is(
     (synapsor.approve_external_action(tests.id('refund'), 'yes')).status, 'queued', 'a reviewer approves it'
 );
@@ -199,9 +200,10 @@ select is(tests.tree('refund'), 'Refund Running', 'confirming records the outcom
 select is(tests.advance_runs(), 1, 'and makes the run due');
 select is(tests.tree('refund'), 'Refund Complete/Complete, Refund/Tell Running', 'which then goes on');
 select is((tests.step('refund', 'Refund')).exit_data, '{"id": "re_1"}', 'with the provider''s answer');
-insert into actions select 'tell', (tests.step('refund', 'Refund/Tell')).action_id;
+select tests.note('tell', 'refund', 'Refund/Tell');
 select is(
-    (select actor from synapsor.action_invocations where action_id = tests.id('tell')), 'alice',
+    (select actor from synapsor.action_invocations
+    where action_id = tests.id('tell')), 'alice',
     'as whoever started it, whoever advances it'
 );
 select is(tests.advance_runs(), 0, 'once');
@@ -213,7 +215,7 @@ select is(tests.run_stands('refund'), 'failed Failed', 'a failed delivery fails 
 
 select is(tests.started('refund', '{"charge": "ch_2"}'), 'waiting_approval None', 'another one');
 select tests.session('acme', 'ruth', array['reviewer']);
-insert into actions select 'rejected', (tests.step('refund', 'Refund')).action_id;
+select tests.note('rejected', 'refund', 'Refund');
 select (synapsor.reject_external_action(tests.id('rejected'), 'no')).status;
 select tests.advance_runs();
 select is(
@@ -232,7 +234,7 @@ select is(
     where run_id in (tests.run('refund'), (select first_run.run_id from first_run)) and step_key = 'Refund'), 1::bigint,
     'two runs of one intent share the action'
 );
-insert into actions select 'shared', (tests.step('refund', 'Refund')).action_id;
+select tests.note('shared', 'refund', 'Refund');
 select tests.session('acme', 'ruth', array['reviewer']);
 select (synapsor.reject_external_action(tests.id('shared'), 'no')).status;
 select tests.advance_runs();
@@ -259,11 +261,12 @@ select tests.a_plan('served', '[{
     ]
 }]');
 select is(tests.started('served'), 'open None', 'a worker''s handler is waited for');
-insert into actions select 'copy', (tests.step('served', 'Copy')).action_id;
+select tests.note('copy', 'served', 'Copy');
 select is(tests.claim('handlers'), 'nothing', 'a proxy''s subtree is offered on its queue');
 select is(tests.claim('north'), 'copy', 'and only there');
 select is(
-    (select intent::jsonb -> 'arguments' from synapsor.action_invocations where action_id = tests.id('copy')),
+    (select intent::jsonb -> 'arguments' from synapsor.action_invocations
+    where action_id = tests.id('copy')),
     '{"config": {"n": 1}, "is_dry_run": false}', 'the worker is told what its contract declares'
 );
 select tests.worker();
@@ -280,7 +283,7 @@ select is(
     (select concat_ws(' ', exit_data, exit_code, message, pid) from tests.step('served', 'Copy')),
     '{"files": 3} 7 three 99', 'and result'
 );
-insert into actions select 'again', (tests.step('served', 'Copy/Again')).action_id;
+select tests.note('again', 'served', 'Copy/Again');
 select is(tests.claim('north'), 'again', 'what is below inherits the queue');
 select tests.worker();
 select (synapsor.confirm_external_action(tests.id('again'), 'succeeded', '{"status": "Splendid"}')).status;
@@ -293,7 +296,8 @@ select is(tests.started('refund', '{"charge": "ch_9"}', true), 'completed Comple
 select is((tests.step('refund', 'Refund')).exit_data ->> 'valid', 'true', 'with previews');
 select is((tests.step('refund', 'Refund')).action_id, null, 'and proposes nothing');
 select is(
-    (select count(*) from synapsor.action_invocations where run_id = tests.run('refund')), 0::bigint, 'nothing at all'
+    (select count(*) from synapsor.action_invocations
+    where run_id = tests.run('refund')), 0::bigint, 'nothing at all'
 );
 select tests.started('served', '{}', true);
 select is((tests.step('served', 'Copy')).status, 'Complete', 'nor does it hand anything to a worker');
@@ -377,22 +381,26 @@ select tests.a_plan(
 from unnest(array['first', 'other']) as sleeper (name);
 select tests.started('first');
 select tests.started('other');
-delete from synapsor.plan_nodes where plan_id = (
-    select plan_id from synapsor.plan_runs where run_id = tests.run('first')
+delete from synapsor.plan_nodes
+        where plan_id = (
+    select plan_id from synapsor.plan_runs
+    where run_id = tests.run('first')
 );
 select tests.advance('1 s');
 select is(tests.advance_runs(), 2, 'of two due runs one is broken');
 select is(tests.run_stands('other'), 'completed Complete', 'the other one ends');
 select is(tests.run_stands('first'), 'open None', 'that one does not');
 select ok(
-    (select error is not null from synapsor.synapsor_agent_workflow_runs where run_id = tests.run('first')),
+    (select error is not null from synapsor.synapsor_agent_workflow_runs
+    where run_id = tests.run('first')),
     'and says why'
 );
 select is(tests.advance_runs(), 0, 'it is not tried again at once');
 select tests.advance('2 s');
 select is(tests.advance_runs(), 1, 'but a little later');
 select ok(
-    (select min(due_at) > synapsor._now() + interval '3 s' from synapsor.due_runs where run_id = tests.run('first')),
+    (select min(due_at) > synapsor._now() + interval '3 s' from synapsor.due_runs
+    where run_id = tests.run('first')),
     'and then later still'
 );
 

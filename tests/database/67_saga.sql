@@ -121,7 +121,8 @@ select is(
 select is(
     (
         select string_agg(format('%s %s %s', from_step_key, edge, to_step_key), ', ' order by from_step_key)
-        from synapsor.synapsor_run_graph where run_id = tests.run('order') and edge = 'compensates'
+        from synapsor.synapsor_run_graph
+        where run_id = tests.run('order') and edge = 'compensates'
     ),
     'reserve/log/charge[compensation] compensates reserve/log/charge, reserve[compensation] compensates reserve',
     'and an edge of the graph'
@@ -129,7 +130,8 @@ select is(
 select is(
     (
         select concat_ws(' ', actor, run_id = tests.run('order'), step_key, status)
-        from synapsor.action_invocations where action_id = (tests.step('order', 'reserve[compensation]')).action_id
+        from synapsor.action_invocations
+        where action_id = (tests.step('order', 'reserve[compensation]')).action_id
     ),
     'alice t reserve[compensation] completed', 'and an invocation of the run'
 );
@@ -209,7 +211,7 @@ select tests.a_plan('sent', jsonb_build_array(
     tests.writes('breaks')
 ));
 select is(tests.started('sent', '{"charge": "s1"}'), 'open Failed', 'one branch has failed, another is on its way');
-insert into actions select 'send', (tests.step('sent', 'Send')).action_id;
+select tests.note('send', 'sent', 'Send');
 select tests.claim('plain');
 select tests.worker();
 select (synapsor.confirm_external_action(tests.id('send'), 'unknown')).status;
@@ -219,9 +221,10 @@ select tests.session('acme', 'olga');
 select (synapsor.settle_external_action(tests.id('send'), 'succeeded', '{"refund": "re_9"}')).status;
 select tests.advance_runs();
 select is(tests.run_stands('sent'), 'compensating Failed', 'once it is known, it is compensated');
-insert into actions select 'undo', (tests.step('sent', 'Send[compensation]')).action_id;
+select tests.note('undo', 'sent', 'Send[compensation]');
 select is(
-    (select intent::jsonb -> 'arguments' from synapsor.action_invocations where action_id = tests.id('undo')),
+    (select intent::jsonb -> 'arguments' from synapsor.action_invocations
+    where action_id = tests.id('undo')),
     '{"charge_id": "re_9", "amount_cents": 1}', 'with what the provider said of it'
 );
 select is(tests.claim('undone'), 'undo', 'by a delivery like any other');
@@ -255,15 +258,18 @@ set session authorization test_caller;
 insert into trips
 select 'good', action_id, status, result, error_message
 from synapsor.invoke_action('app.trip', '{"entry": "flight", "ends": "Complete"}');
-select is((select status from trips where name = 'good'), 'completed', 'a saga is performed by invoking it');
+select is((select status from trips
+where name = 'good'), 'completed', 'a saga is performed by invoking it');
 select is(
-    (select result from trips where name = 'good'), '{"Book": {"id": "id of flight"}}', 'its result is its run''s'
+    (select result from trips
+    where name = 'good'), '{"Book": {"id": "id of flight"}}', 'its result is its run''s'
 );
 insert into trips
 select 'bad', action_id, status, result, error_message
 from synapsor.invoke_action('app.trip', '{"entry": "hotel", "ends": "Failed"}');
 reset session authorization;
-select is((select status || ': ' || error from trips where name = 'bad'), 'failed: its plan is compensated', 'or not');
+select is((select status || ': ' || error from trips
+where name = 'bad'), 'failed: its plan is compensated', 'or not');
 select is(tests.journal(), 'flight, hotel, -id of hotel', 'compensated with what its contracts name');
 select is(
     (select concat_ws(' ', run.plan, run.state, run.principal) from synapsor.synapsor_agent_workflow_runs as run
@@ -289,7 +295,8 @@ select tests.advance_runs();
 select is((tests.step('outer', 'Inner')).waits_for, 'saga', 'and waited for while it compensates');
 select tests.session('acme', 'ruth', array['reviewer']);
 select (synapsor.approve_external_action(step.action_id)).status
-from synapsor.run_steps as step where step.state <> 'finished' and step.compensates is not null;
+from synapsor.run_steps as step
+where step.state <> 'finished' and step.compensates is not null;
 select tests.advance_runs();
 select tests.advance_runs();
 select is(tests.run_stands('outer'), 'failed Failed', 'its end is the end of its node');
@@ -300,7 +307,8 @@ select synapsor.declare_action('{"action": "app.endless", "kind": "saga", "plan"
 select tests.a_plan('endless', '[{"Name": "Again", "Handler": {"Type": "action:app.endless"}}]');
 select is((synapsor.invoke_action('app.endless', '{}')).status, 'failed', 'a saga that performs itself ends');
 select is(
-    (select count(*) from synapsor.action_invocations where action = 'app.endless'), 11::bigint, 'ten deep'
+    (select count(*) from synapsor.action_invocations
+    where action = 'app.endless'), 11::bigint, 'ten deep'
 );
 select is(
     (synapsor.invoke_action('app.trip', '{"entry": "x", "ends": "Complete"}', run_id => (
@@ -326,7 +334,7 @@ select tests.a_plan('cancelled', tests.chain(
         "Parameters": {"Values": {"charge_id": "c", "amount_cents": 1}}}')
 ));
 select tests.started('cancelled');
-insert into actions select 'claimed', (tests.step('cancelled', 'Claimed')).action_id;
+select tests.note('claimed', 'cancelled', 'Claimed');
 select is(tests.claim('undone'), 'claimed', 'a worker has one of its actions');
 select tests.session('acme', 'mallory');
 set session authorization test_caller;
@@ -355,7 +363,8 @@ select is(tests.run_stands('cancelled'), 'compensated Cancelled', 'then what too
 select is(tests.journal(), 'done, -done', 'of a saga');
 select is((synapsor.cancel_run(tests.run('cancelled'))).state, 'compensated', 'and cancelling says how it ended');
 select is(
-    (select reason from synapsor.synapsor_agent_workflow_runs where run_id = tests.run('cancelled')),
+    (select reason from synapsor.synapsor_agent_workflow_runs
+    where run_id = tests.run('cancelled')),
     'changed my mind', 'and why'
 );
 
@@ -387,7 +396,8 @@ select (synapsor.propose_external_action(
 )).status;
 select is((synapsor.cancel_run(tests.run('agent'), 'enough')).state, 'cancelled', 'an agent''s run is cancelled');
 select is(
-    (select status from synapsor.synapsor_external_actions where run_id = tests.run('agent')), 'cancelled',
+    (select status from synapsor.synapsor_external_actions
+    where run_id = tests.run('agent')), 'cancelled',
     'with what it had asked for'
 );
 
@@ -443,7 +453,8 @@ select is(tests.run_stands('resumed'), 'completed Complete', 'whose status is th
 select is(tests.journal(), 'other, beside, group, next, one, two breaks', 'everything was done once');
 select is(
     (select string_agg(format('%s %s', from_step_key, to_step_key), ', ' order by from_step_key)
-    from synapsor.synapsor_run_graph where run_id = tests.run('resumed') and edge = 'retries'),
+    from synapsor.synapsor_run_graph
+    where run_id = tests.run('resumed') and edge = 'retries'),
     'Root/group[attempt 2] Root/group, Root/next/Each[2][attempt 2] Root/next/Each[2]', 'later attempts are edges'
 );
 select is((tests.step('resumed', 'Root/group[attempt 2]')).attempt, 2, 'and have a number');

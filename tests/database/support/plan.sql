@@ -95,3 +95,11 @@ begin
     return advanced;
 end
 $function$;
+
+-- Names the action of a step, for support/delivery.sql.
+create function tests.note(name text, plan text, step_key text)
+returns void
+language sql
+as $function$
+    insert into pg_temp.actions values (note.name, (tests.step(note.plan, note.step_key)).action_id)
+$function$;
