@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from client.shell import call, done
 from client.workshop import QUEUE, Workshop, proposed
+from synapsor_pg import Client
 from synapsor_pg.cli.shared import plain
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 APPROVAL = {"required": True, "role": "reviewer"}
 
@@ -193,6 +195,47 @@ def test_a_stop_is_made_seen_and_lifted(workshop: Workshop) -> None:
     assert said.json["kind"] == "all"
 
 
+def test_a_token_is_the_session_of_every_command(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.declare(approval=APPROVAL)
+    [action] = workshop.propose()
+    secret = "a secret of at least thirty-two bytes"
+    with workshop.superuser() as connection:
+        client = Client(connection)
+        client.bind_role("test_approver", None)
+        client.add_session_key("k1", secret, scope={"roles": ["reviewer"]})
+    assert done(workshop, "test_approver", "pending", "--json").json == []
+
+    claims = {"sub": "grace", "tenant_id": "acme", "roles": ["reviewer"]}
+    monkeypatch.setenv("SYNAPSOR_TOKEN", signed(claims, secret))
+    for words in (["pending", "--json"], ["top", "--json"], ["queues", "--json"]):
+        assert done(workshop, "test_approver", *words).json
+    assert action in done(workshop, "test_approver", "events").out
+    assert done(workshop, "test_approver", "approve", action, "--yes").code == 0
+    [approval] = workshop.read("select reviewer from synapsor.synapsor_approvals")
+    assert approval == {"reviewer": "grace"}
+
+    forged = signed(claims, secret[::-1])
+    monkeypatch.setenv("SYNAPSOR_TOKEN", forged)
+    for words in (["pending"], ["events"], ["top"]):
+        said = call(workshop, "test_approver", *words)
+        assert (said.code, said.err[:5]) == (1, "SY006")
+        assert forged not in said.err
+
+
+def signed(claims: dict[str, Any], secret: str) -> str:
+    """A token as an application signs it."""
+
+    def part(value: Any) -> str:
+        text = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+    header = part({"alg": "HS256", "typ": "JWT", "kid": "k1"})
+    body = header + "." + part({"exp": int(time.time()) + 600, **claims})
+    return f"{body}.{part(hmac.digest(secret.encode(), body.encode(), 'sha256'))}"
+
+
 def test_a_tenant_is_weighed(workshop: Workshop) -> None:
     said = done(workshop, "superuser", "weigh", "acme", "5")
     assert said.out == "tenant acme has weight 5\n"
@@ -225,22 +268,19 @@ def test_a_run_is_drawn(
     with workshop.client("test_caller") as client:
         run = client.start_agent_run().run_id
         action = proposed(client, run_id=run, step_key="update").action_id
-    monkeypatch.setattr("synapsor_pg.client.Client.explain_agent_run", a_graph)
     opened: list[str] = []
     monkeypatch.setattr("typer.launch", opened.append)
     said = done(workshop, "test_caller", "explain", run, "--open")
     assert opened == [said.out.strip()]
     assert said.out.strip().endswith(f"{run}.svg")
+    drawn = Path(said.out.strip()).read_text()
+    assert "<svg" in drawn
+    assert "crm.update_contact" in drawn
     picture = tmp_path / "run.png"
     done(workshop, "test_caller", "explain", run, "--out", str(picture))
     assert picture.read_bytes().startswith(b"\x89PNG")
     said = call(workshop, "test_caller", "explain", action, "--open")
     assert (said.code, said.err) == (2, "only a run can be drawn; name its run_… id\n")
-
-
-def a_graph(_: Any, run_id: str, *, format: str | None = None) -> str:  # noqa: A002
-    assert format == "dot"
-    return f'digraph {{ a -> b [label="{run_id}"] }}'
 
 
 def test_an_explanation_is_text_or_json(workshop: Workshop, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from contextlib import contextmanager
@@ -85,7 +86,20 @@ def connect(dsn: str, *, autocommit: bool = False, tells: bool = True) -> psycop
     connection = psycopg.connect(conninfo(dsn), autocommit=autocommit, prepare_threshold=None)
     if tells:
         connection.add_notice_handler(_tell_notice)
+    if not autocommit:
+        try:
+            _open_session(connection)
+        except BaseException:
+            connection.close()
+            raise
     return connection
+
+
+def _open_session(connection: psycopg.Connection[Any]) -> None:
+    """Act under the token of the environment, if there is one, for this transaction."""
+    token = os.environ.get("SYNAPSOR_TOKEN")
+    if token:
+        connection.execute("select synapsor.open_session(%s)", (token,))
 
 
 @contextmanager
@@ -100,6 +114,12 @@ def fetch(
 ) -> list[dict[str, Any]]:
     """Return the rows of a statement of ours."""
     with connection.cursor(row_factory=dict_row) as cursor:
+        if connection.autocommit and os.environ.get("SYNAPSOR_TOKEN"):
+            # a session lasts as long as its transaction; all of it is one round trip
+            with connection.pipeline(), connection.transaction():
+                _open_session(connection)
+                cursor.execute(statement.encode(), arguments)
+            return cursor.fetchall()
         return cursor.execute(statement.encode(), arguments).fetchall()
 
 
