@@ -7,8 +7,7 @@ as $python$
 if "loaded" in SD:
     return
 
-import importlib
-import importlib.abc
+# No importlib.abc, whose own imports take longer than all of ours.
 import importlib.machinery
 import sys
 
@@ -16,7 +15,7 @@ package = "synapsor_plpython"
 sources = {}  # assembly: the sources of plpython/synapsor_plpython
 
 
-class EmbeddedPackage(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+class EmbeddedPackage:
     synapsor = True
 
     def find_spec(self, name, path=None, target=None):
@@ -24,20 +23,22 @@ class EmbeddedPackage(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader)
             return None
         return importlib.machinery.ModuleSpec(name, self, is_package=name == package)
 
-    def is_package(self, name):
-        return name == package
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        name = module.__name__
+        exec(compile(sources[name], f"<{name}>", "exec", dont_inherit=True), module.__dict__)
 
     def get_source(self, name):
         return sources[name]
-
-    def get_code(self, name):
-        return compile(sources[name], f"<{name}>", "exec", dont_inherit=True)
 
 
 class Modules(dict):
     # Imported when first asked for: a session that only claims never compiles the rest.
     def __missing__(self, name):
-        module = self[name] = importlib.import_module(f"{package}.{name}")
+        __import__(f"{package}.{name}")
+        module = self[name] = sys.modules[f"{package}.{name}"]
         return module
 
 

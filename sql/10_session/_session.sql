@@ -19,14 +19,16 @@ begin
     if context is null then
         select
             case
-                when cardinality(member.roles) > 0 then synapsor._with_member_roles(binding.context)
+                when (
+                    select cardinality(member.roles) > 0
+                    from synapsor.members as member
+                    where member.tenant_id = binding.context ->> 'tenant_id'
+                        and member.principal = binding.context ->> 'principal'
+                ) then synapsor._with_member_roles(binding.context)
                 else binding.context
             end
         into context
         from synapsor.role_bindings as binding
-        left join synapsor.members as member
-            on member.tenant_id = binding.context ->> 'tenant_id'
-            and member.principal = binding.context ->> 'principal'
         where binding.login = session_user;
     end if;
 

@@ -34,15 +34,16 @@ returns synapsor.bound_parameters[]
 language plpython3u
 set search_path = pg_catalog, pg_temp
 as $python$
-    if "binding" not in SD:
+    if "plain" not in SD:
         import os
 
         plpy.execute("select synapsor._load_python()")
-        SD["binding"] = GD["synapsor_python"]["binding"]
-        SD["canonical"] = GD["synapsor_python"]["canonical"]
-        SD["identifiers"] = GD["synapsor_python"]["identifiers"]
+        modules = SD["modules"] = GD["synapsor_python"]
+        SD["plain"] = modules["plain"]
+        SD["identifiers"] = modules["identifiers"]
         SD["random"] = os.urandom
         SD["contracts"] = {}
+        SD["session"] = None, None
         SD["definition_of"] = plpy.prepare(
             "select definition from synapsor.action_contracts where action = $1 and version = $2", ["text", "integer"]
         )
@@ -50,32 +51,48 @@ as $python$
         is_match = plpy.prepare("select $2 ~ $1 as matches", ["text", "text"])
         SD["matches"] = lambda pattern, value: plpy.execute(is_match, [pattern, value])[0]["matches"]
 
-    binding, identifiers, contracts = SD["binding"], SD["identifiers"], SD["contracts"]
-    contract = contracts.get((contract_digest, version))
-    if contract is None:
+        def bind_fully(compiled, action, version, text, session, key):
+            # Imported for the first proposal that is not plain.
+            binding, canonical = modules["binding"], modules["canonical"]
+            if compiled[1] is None:
+                compiled[1] = binding.compile_contract(action, version, canonical.loads(compiled[2]))
+            bound = binding.bind(compiled[1], text, canonical.loads(session), key, SD["matches"])
+            return (
+                bound.error_code, bound.error_message,
+                binding.violations_json(bound.violations) if bound.error_code else None,
+                bound.intent, bound.digest, bound.payload_digest, bound.idempotency_key,
+                bound.key_from_template, bound.ordering_key, bound.account,
+            )
+
+        SD["bind_fully"] = bind_fully
+
+    plain, identifiers, contracts = SD["plain"], SD["identifiers"], SD["contracts"]
+    compiled = contracts.get((contract_digest, version))
+    if compiled is None:
         definition = plpy.execute(SD["definition_of"], [action, version])[0]["definition"]
         if len(contracts) >= 256:
             contracts.clear()
-        contract = contracts[contract_digest, version] = binding.compile_contract(
-            action, version, SD["canonical"].loads(definition)
-        )
-
-    session_values = SD["canonical"].loads(session)
+        compiled = contracts[contract_digest, version] = [
+            plain.compile_plain(action, version, plain.loads(definition)), None, definition
+        ]
+    if SD["session"][0] != session:
+        SD["session"] = session, plain.loads(session)
+    contract, session_values = compiled[0], SD["session"][1]
     action_ids = identifiers.ulids(
         "act_", int(at * 1000), SD["random"](identifiers.RANDOM_BYTES), len(parameters)
     )
     bound = []
     for ordinal, text in enumerate(parameters):
         # SQL's null is no object either.
-        result = binding.bind(
-            contract, "null" if text is None else text, session_values,
-            idempotency_keys[ordinal] if idempotency_keys else None, SD["matches"],
-        )
-        bound.append((
-            ordinal + 1, result.error_code, result.error_message,
-            binding.violations_json(result.violations) if result.error_code else None,
-            result.intent, result.digest, result.payload_digest, result.idempotency_key,
-            result.key_from_template, result.ordering_key, result.account, action_ids[ordinal],
-        ))
+        if text is None:
+            text = "null"
+        key = idempotency_keys[ordinal] if idempotency_keys else None
+        made = contract and plain.bind_plain(contract, text, session_values, key)
+        if made:
+            bound.append((ordinal + 1, None, None, None, *made, action_ids[ordinal]))
+        else:
+            bound.append((
+                ordinal + 1, *SD["bind_fully"](compiled, action, version, text, session, key), action_ids[ordinal]
+            ))
     return bound
 $python$;
