@@ -75,10 +75,14 @@ _BELOW: Final = frozenset({"child", "group", "instance"})
 _TOLD: Final = frozenset({
     "waiting", "suspended", "approved", "rejected", "provider", "failed", "blocked", "refused",
     "cancelled", "expired", "unknown", "settled", "retried", "left", "reason", "because",
+    "undoes", "undone", "retries", "as",
 })  # fmt: skip
 """The remarks that stand in a box."""
 
 _TOLD_LINES: Final = 4
+
+_LINKS: Final = {"compensates": ("undoes", "undone"), "retries": ("retries", "retried")}
+"""What an edge says of its later and of its earlier end."""
 
 
 def explain_json(document: str) -> str:
@@ -94,10 +98,14 @@ def explain_json(document: str) -> str:
     why: dict[str, list[Line]] = {}
     if "run" in facts:
         facts["refused"] = [_as_step(attempt) for attempt in facts["refused"]]
+        facts["idle"] = [_as_idle(node) for node in facts["idle"]]
+        facts["links"] = _links(facts["edges"])
         for step in facts["steps"]:
             why[step["step_key"]] = list(_step_lines(facts, step, now))
         for attempt in facts["refused"]:
             why[attempt["step_key"]] = list(_step_lines(facts, attempt, now))
+        for node in facts["idle"]:
+            why[node["step_key"]] = list(_idle_lines(node))
         if facts.get("format") in diagram.LANGUAGES:
             lines = iter([_run_diagram(facts, why, now)])
         else:
@@ -139,9 +147,7 @@ def _run_picture(facts: Facts, why: Mapping[str, list[Line]], now: datetime) -> 
     run = facts["run"]
     steps = facts["steps"]
     started = instant(run["started_at"])
-    named = join(run["workflow"] or run["plan"], run["version"])
-    state = words(run["state"]) + lasting(run["started_at"], run["finished_at"], now)
-    yield fit(" · ".join(filter(None, [f"run {run['run_id']}", named, state])), WIDTH)
+    yield fit(" · ".join(_run_headings(run, now)), WIDTH)
 
     about = [Line("started", f"by {clean(run['principal'])} of {clean(run['tenant_id'])}")]
     if started:
@@ -149,10 +155,15 @@ def _run_picture(facts: Facts, why: Mapping[str, list[Line]], now: datetime) -> 
         about = [Line("started", f"{moment} {about[0].text}")]
     if steps:
         about.append(Line("steps", _tally(steps)))
+    if run["reason"]:
+        about.append(Line("cancelled", quoted(run["reason"])))
+    if run["error"]:
+        about.append(Line("stuck", f"it could not be advanced: {clean(run['error'])}"))
+        about.append(Line("next", "run_due_steps tries again"))
     if facts["refusals"]:
         attempts = "1 attempt" if facts["refusals"] == 1 else f"{facts['refusals']} attempts"
         about.append(Line("refused", f"{attempts}, no step"))
-    steps = [*steps, *facts["refused"]]
+    steps = [*steps, *facts["idle"], *facts["refused"]]
     if run["input"]:
         about.append(Line("input", clean(run["input"]), payload=True))
     if run["output"]:
@@ -163,14 +174,24 @@ def _run_picture(facts: Facts, why: Mapping[str, list[Line]], now: datetime) -> 
     yield from tree(steps, why, lambda step: _headline(facts, step, now))
 
 
+def _run_headings(run: Facts, now: datetime) -> list[str]:
+    state = words(run["state"]) + lasting(run["started_at"], run["finished_at"], now)
+    parts = [
+        f"run {run['run_id']}",
+        join(run["workflow"] or run["plan"], run["version"]),
+        "dry run" if run["is_dry_run"] else "",
+        clean(run["status"] or ""),
+        state,
+    ]
+    return [part for part in parts if part]
+
+
 def _run_diagram(facts: Facts, why: Mapping[str, list[Line]], now: datetime) -> str:
     """Draw a run as boxes and arrows, in which stands what the text says shortest."""
     run = facts["run"]
-    named = join(run["workflow"] or run["plan"], run["version"])
-    state = words(run["state"]) + lasting(run["started_at"], run["finished_at"], now)
-    about = [f"run {run['run_id']}", named, state, f"by {clean(run['principal'])}"]
-    boxes = [diagram.box("", filter(None, about), _LOOKS[_mark({**run, "status": run["state"]})])]
-    steps = [*facts["steps"], *facts["refused"]]
+    about = [*_run_headings(run, now), f"by {clean(run['principal'])}"]
+    boxes = [diagram.box("", about, _LOOKS[_mark({**run, "status": run["state"]})])]
+    steps = [*facts["steps"], *facts["idle"], *facts["refused"]]
     for step in steps:
         lines = [_headed(facts, step), _standing(step, now)]
         told = [line for line in why[step["step_key"]] if line.label in _TOLD]
@@ -179,6 +200,11 @@ def _run_diagram(facts: Facts, why: Mapping[str, list[Line]], now: datetime) -> 
     arrows = [
         Arrow(f"/{edge['from_step_key']}", f"/{edge['to_step_key']}", edge["edge"])
         for edge in facts["edges"]
+    ]
+    arrows += [
+        Arrow(f"/{node['parent_step_key']}", f"/{node['step_key']}", node["relation"])
+        for node in facts["idle"]
+        if node["parent_step_key"] is not None
     ]
     below = {arrow.end for arrow in arrows if arrow.kind in _BELOW}
     roots = [Arrow("", box.key, "root") for box in boxes[1:] if box.key not in below]
@@ -241,6 +267,34 @@ def _as_step(attempt: Facts) -> Facts:
     }
 
 
+def _as_idle(node: Facts) -> Facts:
+    """Draw a plan's node that has not run like a step, whose key has no empty part as this one."""
+    return {
+        **node,
+        "step_key": f"{node['parent_step_key'] or ''}//{node['node']}",
+        "shown_key": node["name"],
+        "kind": "idle",
+        "state": "finished",
+        "status": "not run",
+        "action_id": None,
+        "branch_status": None,
+        "started_at": None,
+        "finished_at": None,
+    }
+
+
+def _links(edges: Iterable[Facts]) -> dict[str, list[Line]]:
+    """Return what compensations and retries say of the steps at both their ends."""
+    links: dict[str, list[Line]] = {}
+    for edge in edges:
+        told = _LINKS.get(edge["edge"])
+        if told:
+            later, earlier = edge["from_step_key"], edge["to_step_key"]
+            links.setdefault(later, []).append(Line(told[0], clean(earlier)))
+            links.setdefault(earlier, []).append(Line(told[1], f"by {clean(later)}"))
+    return links
+
+
 def _as_child(step: Facts) -> Facts:
     """Draw an adapter step below its action; two of one contract are told apart by their ids."""
     return {
@@ -258,13 +312,12 @@ def _headline(facts: Facts, step: Facts, now: datetime) -> str:
 
 
 def _headed(facts: Facts, step: Facts) -> str:
-    key, name = clean(step.get("shown_key") or step["step_key"]), clean(step["name"])
+    key, name = clean(step.get("shown_key") or _shown_key(facts, step)), clean(step["name"])
     version = step.get("version") or _delivered(facts, step["action_id"]).get("version")
     if version:
-        name = f"{name} v{version}"
+        name = f"{_action_name(facts, step)} v{version}"
     elif not step["action_id"]:
-        kind = clean(step["kind"])
-        name = kind if name == key else f"{kind} {name}"
+        name = _kind(step, key, name)
     if version and name.startswith(f"{key} v"):
         key, name = name, ""
     if not step["action_id"]:
@@ -272,6 +325,26 @@ def _headed(facts: Facts, step: Facts) -> str:
     relation = step["relation"] if step["relation"] in {"group", "instance"} else ""
     parts = [key, "" if name == key else name, relation]
     return f"{_mark(step)} " + " · ".join(filter(None, parts))
+
+
+def _shown_key(facts: Facts, step: Facts) -> str:
+    """Return how a step is called in the tree: of the path to a plan's node its last part."""
+    key = str(step["step_key"])
+    return key.rpartition("/")[2] if facts.get("run", {}).get("plan") else key
+
+
+def _action_name(facts: Facts, step: Facts) -> str:
+    return clean(_delivered(facts, step["action_id"]).get("action") or step["name"])
+
+
+def _kind(step: Facts, key: str, name: str) -> str:
+    """Tell what a step that is no action is; a plan's node is what its name says."""
+    kind = clean(step["kind"])
+    if kind in {"handler", "idle"}:
+        return ""
+    if kind == "container":
+        return "for each"
+    return kind if name == key else f"{kind} {name}"
 
 
 def _mark(subject: Facts) -> str:
@@ -282,7 +355,7 @@ def _mark(subject: Facts) -> str:
         return "✗"
     if status == "unknown":
         return "?"
-    if status == "warned":
+    if status in {"warned", "completedwitherrors"}:
         return "!"
     if subject.get("state") == "finished" or subject["finished_at"]:
         return "-"
@@ -291,6 +364,9 @@ def _mark(subject: Facts) -> str:
 
 def _standing(subject: Facts, now: datetime) -> str:
     status = words(subject["status"] or subject.get("state") or "")
+    branch = subject.get("branch_status")
+    if branch and branch != subject["status"]:
+        status += f", branch {clean(branch)}"
     return status + lasting(subject["started_at"], subject["finished_at"], now)
 
 
@@ -309,26 +385,67 @@ def _tally(steps: list[Facts]) -> str:
 
 
 def _step_lines(facts: Facts, step: Facts, now: datetime) -> Iterator[Line]:
+    if step.get("execute_case"):
+        yield Line("case", _case(step["execute_case"]))
+    if step.get("runs_as") and step["runs_as"] != facts["run"]["principal"]:
+        yield Line("as", clean(step["runs_as"]))
+    yield from facts["links"].get(step["step_key"], [])
     if step["action_id"]:
-        yield from _action_lines(facts, step["action_id"], step, now)
+        yield from _action_lines(facts, step["action_id"], _as_action(facts, step), now)
         return
     if step["message"]:
         yield Line("reason", quoted(step["message"]))
     if step["risk"]:
         yield Line("risk", clean(step["risk"]))
+    # What failed in a plan has its message as exit data too.
+    is_told = step["message"] and str(step["exit_data"] or "").startswith('"')
     for label, key in (("input", "input"), ("output", "exit_data"), ("evidence", "evidence")):
-        if step[key]:
+        if step[key] and not (key == "exit_data" and is_told):
             yield Line(label, clean(step[key]), payload=True)
     if step["input_tokens"] is not None or step["output_tokens"] is not None:
         read, wrote = step["input_tokens"] or 0, step["output_tokens"] or 0
         yield Line("tokens", f"{read} in, {wrote} out")
     if step["state"] != "finished":
-        yield from _unfinished(facts["run"], step)
+        yield from _unfinished(facts["run"], step, now)
 
 
-def _unfinished(run: Facts, step: Facts) -> Iterator[Line]:
+def _as_action(facts: Facts, step: Facts) -> Facts:
+    """Return a plan's node with the status of its action, which says more than the document's."""
+    if not facts["run"]["plan"]:
+        return step
+    return {**step, "status": _delivered(facts, step["action_id"]).get("status") or "purged"}
+
+
+def _case(case: str | list[str]) -> str:
+    return clean(case if isinstance(case, str) else " or ".join(case))
+
+
+def _idle_lines(node: Facts) -> Iterator[Line]:
+    """Tell why a node of a plan has not run."""
+    above = "the action above" if node["parent_step_key"] is not None else "the plan"
+    asked = f"it asks for {_case(node['execute_case'])}, but " if node["execute_case"] else ""
+    yield Line(
+        "because",
+        {
+            "above": f"{above} has not ended",
+            "group": "the group beside it has not ended",
+            "case": f"{asked}{above} is {node['compared_status']}",
+            "cancelled": "the run was cancelled before its turn",
+            "empty": "ForEach found no values",
+        }[node["why"]],
+    )
+    if node["below"]:
+        yield Line(
+            "below", "1 more action" if node["below"] == 1 else f"{node['below']} more actions"
+        )
+
+
+def _unfinished(run: Facts, step: Facts, now: datetime) -> Iterator[Line]:
     if run["finished_at"]:
         yield Line("left", "open when the run ended")
+    elif step.get("waits_for") == "timer":
+        left = elapsed(now, step["waits_until"])
+        yield Line("waiting", f"for its timer, {left} left" if left else "for run_due_steps")
     elif step["kind"] == "interrupt":
         yield Line("waiting", "for an answer from outside")
         yield Line("next", "record_agent_step with this step_key and the answer finishes it")
@@ -564,6 +681,11 @@ def _outlook(facts: Facts, action_id: str, subject: Facts, now: datetime) -> Ite
 def _awaiting_steps(facts: Facts, action_id: str) -> Iterator[Line]:
     """Tell which adapter steps a performed action waits for."""
     below = facts["below"].get(action_id)
+    saga = facts.get("sagas", {}).get(action_id)
+    if saga:
+        yield Line("waiting", f"for its plan: {saga['run_id']} is {words(saga['state'])}")
+        yield Line("next", f"explain_agent_run('{saga['run_id']}') tells what that waits for")
+        return
     if not below:
         return
     stands = {step: _delivered(facts, step).get("status") or "purged" for step in below}

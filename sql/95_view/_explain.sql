@@ -87,6 +87,7 @@ begin
     select coalesce(jsonb_object_agg(
         action.action_id,
         jsonb_build_object(
+            'action', action.action,
             'version', action.version,
             'status', action.status,
             'provider', action.provider,
@@ -119,6 +120,7 @@ begin
             select coalesce(jsonb_object_agg(
                 invocation.action_id,
                 jsonb_build_object(
+                    'action', invocation.action,
                     'version', invocation.version,
                     'kind', invocation.kind,
                     'status', invocation.status,

@@ -5,6 +5,9 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     document jsonb;
+    steps jsonb;
+    action_ids text[];
+    saga_ids text[];
     edges jsonb;
     explanation jsonb;
     whys jsonb;
@@ -25,6 +28,10 @@ begin
             'plan', run.plan,
             'version', run.version,
             'state', run.state,
+            'status', case when run.plan is not null then run.status end,
+            'is_dry_run', run.is_dry_run,
+            'reason', left(run.reason, 400),
+            'error', left(run.error, 400),
             'principal', run.principal,
             'input', synapsor._preview(run.input),
             'output', synapsor._preview(run.output),
@@ -44,8 +51,8 @@ begin
             hint = 'synapsor.synapsor_agent_workflow_runs lists the runs you can see.';
     end if;
 
-    select document || jsonb_build_object(
-        'steps', coalesce(jsonb_agg(
+    select
+        coalesce(jsonb_agg(
             jsonb_build_object(
                 'step_key', step.step_key,
                 'parent_step_key', step.parent_step_key,
@@ -58,6 +65,11 @@ begin
                 'input', synapsor._preview(step.input),
                 'exit_data', synapsor._preview(step.exit_data),
                 'message', left(step.message, 400),
+                'execute_case', step.execute_case,
+                'attempt', step.attempt,
+                'waits_for', step.waits_for,
+                'waits_until', step.waits_until,
+                'runs_as', step.security_context ->> 'principal',
                 'risk', step.risk,
                 'evidence', synapsor._preview(step.evidence),
                 'action_id', step.action_id,
@@ -67,13 +79,10 @@ begin
                 'finished_at', step.finished_at
             )
             order by step.sequence
-        ), '[]')
-    ) || coalesce(
-        synapsor._explained_actions(
-            array_agg(step.action_id) filter (where step.action_id is not null)
-        ), '{}'
-    )
-    into document
+        ), '[]'),
+        array_agg(step.action_id) filter (where step.action_id is not null),
+        array_agg(step.action_id) filter (where step.kind = 'saga')
+    into steps, action_ids, saga_ids
     from synapsor.synapsor_agent_run_steps as step
     where step.run_id = explain_agent_run.run_id;
 
@@ -103,15 +112,29 @@ begin
         from synapsor._refused_attempts(explain_agent_run.run_id) as attempt
     ) as refused;
 
-    if format <> 'text' then
-        select coalesce(jsonb_agg(
-            to_jsonb(link) - 'run_id' order by link.edge, link.from_step_key, link.to_step_key
-        ), '[]')
-        into edges
-        from synapsor.synapsor_run_graph as link
-        where link.run_id = explain_agent_run.run_id;
-        document := document || jsonb_build_object('edges', edges);
-    end if;
+    select coalesce(jsonb_agg(
+        to_jsonb(link) - 'run_id' order by link.edge, link.from_step_key, link.to_step_key
+    ), '[]')
+    into edges
+    from synapsor.synapsor_run_graph as link
+    where link.run_id = explain_agent_run.run_id;
+    document := document || synapsor._explained_actions(action_ids) || jsonb_build_object(
+        'steps', steps,
+        'edges', edges,
+        'idle', (
+            select coalesce(jsonb_agg(to_jsonb(idle)), '[]')
+            from synapsor._idle_nodes(explain_agent_run.run_id) as idle
+        ),
+        'sagas', (
+            select coalesce(
+                jsonb_object_agg(
+                    saga.saga_action_id, jsonb_build_object('run_id', saga.run_id, 'state', saga.state)
+                ), '{}'
+            )
+            from synapsor.synapsor_agent_workflow_runs as saga
+            where saga.saga_action_id = any(saga_ids)
+        )
+    );
 
     explanation := synapsor._explain(document);
     if format <> 'json' then
@@ -141,6 +164,7 @@ begin
                 order by step.sequence
             ), '[]'),
             'refused', document -> 'refused',
+            'idle', document -> 'idle',
             'edges', edges
         ))
         from synapsor.synapsor_agent_run_steps as step
@@ -156,6 +180,7 @@ comment on function synapsor.explain_agent_run(text, text) is
 'What happened in a run, where each step stands, why, and what comes next. format text: a tree of
 at most 100 columns, times relative so that a finished run always reads the same; json: an object
 of run, steps (each with why, action, approvals, policies, history), refused (the first 20
-attempts that became no step) and edges, with whole payloads; mermaid: a flowchart (Mermaid itself
-refuses more than 500 arrows); dot: a graph for Graphviz. Shows what the views show to the
-session. SY011 when there is no such run to see, SY003 for another format.';
+attempts that became no step), idle (a plan''s nodes that have not run, and why) and edges, with
+whole payloads; mermaid: a flowchart (Mermaid itself refuses more than 500 arrows); dot: a graph
+for Graphviz. Shows what the views show to the session.
+SY011 when there is no such run to see, SY003 for another format.';

@@ -211,6 +211,7 @@ from tests.matrix($matrix$
     _delivery_context        x x x x x . .  explanations: filters by session itself
     _provider_health         x x x x x . .  the view of its name: filters by session itself
     _refused_attempts        x x x x x . .  explanations: filters by session itself
+    _idle_nodes              x x x x x . .  explanations: filters by session itself
     _delivery_history        x x x x x . .  explanations: filters by session itself
     _adapter_steps           x x x x x . .  explanations: filters by session itself
     _policy_places           x x x x x . .  explanations: filters by session itself

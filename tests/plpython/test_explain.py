@@ -87,6 +87,10 @@ def a_run(*steps: dict[str, Any], **changed: Any) -> dict[str, Any]:
             "plan": None,
             "version": "2026-11",
             "state": "open",
+            "status": None,
+            "is_dry_run": None,
+            "reason": None,
+            "error": None,
             "principal": "agent-7",
             "input": None,
             "output": None,
@@ -105,6 +109,9 @@ def a_run(*steps: dict[str, Any], **changed: Any) -> dict[str, Any]:
         "context": {},
         "refusals": 0,
         "refused": [],
+        "idle": [],
+        "edges": [],
+        "sagas": {},
     }
     return document | changed
 
@@ -962,12 +969,12 @@ def test_a_diagram_tells_what_the_tree_tells_shortest(language: str) -> None:
                 '<br/>by agent-7"]:::open'
             ),
             (
-                '    n1["✓ refund · billing.issue_refund v1<br/>succeeded after 3 min 12 s'
-                '<br/>approved by rita after 2 min 3 s<br/>provider re_123"]:::done'
+                '    n1["✓ refund · billing.issue_refund v1<br/>succeeded after 3 min 12 s<br/>'
+                'undone by tell<br/>approved by rita after 2 min 3 s<br/>provider re_123"]:::done'
             ),
             (
-                '    n2["… tell · interrupt<br/>waiting, 12 min so far<br/>reason #34;who?#34;'
-                '<br/>waiting for an answer from outside"]:::open'
+                '    n2["… tell · interrupt<br/>waiting, 12 min so far<br/>undoes refund'
+                '<br/>reason #34;who?#34;<br/>waiting for an answer from outside"]:::open'
             ),
             "    n0 --> n1",
             "    n1 --> n2",
@@ -979,7 +986,7 @@ def test_a_diagram_tells_what_the_tree_tells_shortest(language: str) -> None:
             "    n1",
             "    n2",
         ]
-        assert "approved by rita after 2 min 3 s\\lprovider re_123\\l" in lines[5]
+        assert "undone by tell\\lapproved by rita after 2 min 3 s\\lprovider re_123\\l" in lines[5]
         assert lines[7:] == [
             '    n0 -> n1 [style="solid"];',
             '    n1 -> n2 [style="solid"];',
@@ -1008,3 +1015,149 @@ def test_a_diagram_shows_refused_attempts_and_stays_in_the_encoding() -> None:
     assert "    n0 -> n1" in text
     assert '"#10007; refund #183; billing' in drawn({**document, "format": "mermaid"})
     assert drawn({**document, "format": "mermaid"}).isascii()
+
+
+def a_node(key: str, status: str = "Complete", **changed: Any) -> dict[str, Any]:
+    parent, _, name = key.rpartition("/")
+    return a_step(
+        key,
+        parent or None,
+        **{
+            "kind": "handler",
+            "name": name.partition("[")[0],
+            "status": status,
+            "branch_status": status,
+            "execute_case": None,
+            "attempt": 1,
+            "waits_for": None,
+            "waits_until": None,
+            "runs_as": "agent-7",
+        }
+        | changed,
+    )
+
+
+def idle(parent: str | None, name: str, why: str, **changed: Any) -> dict[str, Any]:
+    return {
+        "parent_step_key": parent,
+        "node": 9,
+        "name": name,
+        "relation": "child" if parent else "root",
+        "execute_case": None,
+        "why": why,
+        "compared_status": "Complete",
+        "below": 0,
+    } | changed
+
+
+def a_plan_run(*steps: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    document = a_run(*steps, **changed)
+    document["run"] |= {"workflow": None, "plan": "refunds", "version": "3", "status": "Failed"}
+    return document
+
+
+def test_a_plan_s_run_is_a_tree_too() -> None:
+    document = a_plan_run(
+        a_node("MyRoot", branch_status="Failed"),
+        a_node("MyRoot/Group0", "None", relation="group", kind="container", branch_status="Failed"),
+        a_node("MyRoot/Group0[1]", "Failed", parent_step_key="MyRoot/Group0", relation="instance",
+               message="no such host", exit_data='"no such host"'),
+        a_node("MyRoot/mail", "CompletedWithErrors", execute_case=["Complete", "Failed"],
+               runs_as="rita", exit_data='{"sent": 1}'),
+        a_node("MyRoot/nap", "Waiting", branch_status=None, state="waiting", finished_at=None,
+               waits_for="timer", waits_until=at(13)),
+        a_node("MyRoot/nap2", "Waiting", branch_status=None, state="waiting", finished_at=None,
+               waits_for="timer", waits_until=at(11)),
+        idle=[
+            idle("MyRoot", "alarm", "case", execute_case=["Cancelled"], below=3),
+            idle("MyRoot/nap", "after", "above", below=1),
+            idle(None, "never", "case", execute_case=["Complete", "Failed"],
+                 compared_status="None"),
+            idle("MyRoot", "none", "empty", node=10),
+            idle("MyRoot", "late", "group", node=11),
+            idle("MyRoot", "stopped", "cancelled", node=12),
+        ],
+    )  # fmt: skip
+    document["run"] |= {"is_dry_run": True, "reason": "no\nmore", "error": "deadlock detected"}
+    assert drawn(document) == (
+        f"run {RUN} · refunds 3 · dry run · Failed · open, 12 min so far\n"
+        "│ started   2026-11-22 11:00:00 UTC by agent-7 of acme\n"
+        "│ steps     4 of 6 finished; waiting: MyRoot/nap, MyRoot/nap2\n"
+        '│ cancelled "no\\nmore"\n'
+        "│ stuck     it could not be advanced: deadlock detected\n"
+        "│ next      run_due_steps tries again\n"
+        "├─ ✓ MyRoot · Complete, branch Failed after 1.2 s\n"
+        "│  ├─ - Group0 · for each · group · None, branch Failed after 1.2 s\n"
+        "│  │  └─ ✗ Group0[1] · instance · Failed after 1.2 s\n"
+        '│  │       reason    "no such host"\n'
+        "│  ├─ ! mail · CompletedWithErrors after 1.2 s\n"
+        "│  │    case      Complete or Failed\n"
+        "│  │    as        rita\n"
+        '│  │    output    {"sent": 1}\n'
+        "│  ├─ … nap · Waiting, 12 min so far\n"
+        "│  │  │ waiting   for its timer, 1 min left\n"
+        "│  │  └─ - after · not run\n"
+        "│  │       because   the action above has not ended\n"
+        "│  │       below     1 more action\n"
+        "│  ├─ … nap2 · Waiting, 12 min so far\n"
+        "│  │    waiting   for run_due_steps\n"
+        "│  ├─ - alarm · not run\n"
+        "│  │    because   it asks for Cancelled, but the action above is Complete\n"
+        "│  │    below     3 more actions\n"
+        "│  ├─ - none · not run\n"
+        "│  │    because   ForEach found no values\n"
+        "│  ├─ - late · not run\n"
+        "│  │    because   the group beside it has not ended\n"
+        "│  └─ - stopped · not run\n"
+        "│       because   the run was cancelled before its turn\n"
+        "└─ - never · not run\n"
+        "     because   it asks for Complete or Failed, but the plan is None"
+    )
+    document |= {"format": "mermaid"}
+    assert len([line for line in drawn(document).splitlines() if '["' in line]) == 13
+
+
+def test_a_plan_s_action_tells_what_it_waits_for_and_what_undid_it() -> None:
+    node = {
+        "action_id": ACTION, "kind": "external_action", "name": "pay", "branch_status": None,
+        "state": "running", "finished_at": None,
+    }  # fmt: skip
+    document = a_plan_run(
+        a_node("MyRoot/pay", "Running", **node),
+        external={ACTION: external(action="billing.issue_refund", status="queued")},
+    )
+    text = drawn(document)
+    assert "… pay · billing.issue_refund v1 · Running" in text
+    assert "waiting   for a worker on queue billing" in text
+    document = a_plan_run(
+        a_node("MyRoot/pay", "Complete", **node | {"state": "finished", "finished_at": at(3)}),
+        a_node("MyRoot/pay#2", "Failed"),
+        a_node("MyRoot/pay/undo", "Complete"),
+        external={ACTION: external(action="billing.issue_refund", status="succeeded")},
+        edges=[
+            {
+                "from_step_key": "MyRoot/pay/undo",
+                "to_step_key": "MyRoot/pay",
+                "edge": "compensates",
+            },
+            {"from_step_key": "MyRoot/pay", "to_step_key": "MyRoot/pay#2", "edge": "retries"},
+        ],
+    )
+    assert remarks(document, "MyRoot/pay")["undone"] == "by MyRoot/pay/undo"
+    assert remarks(document, "MyRoot/pay")["retries"] == "MyRoot/pay#2"
+    assert remarks(document, "MyRoot/pay#2") == {"retried": "by MyRoot/pay"}
+    assert remarks(document, "MyRoot/pay/undo") == {"undoes": "MyRoot/pay"}
+
+
+def test_a_saga_waits_for_its_plan() -> None:
+    document = a_plan_run(
+        a_node(
+            "refund", "Running", action_id=ACTION, kind="saga", state="running", finished_at=None
+        ),
+        others={
+            ACTION: {"action": "billing.refund", "version": 1, "kind": "saga", "status": "running"}
+        },
+        sagas={ACTION: {"run_id": "run_2", "state": "compensating"}},
+    )
+    assert remarks(document)["waiting"] == "for its plan: run_2 is compensating"
+    assert remarks(document)["next"] == "explain_agent_run('run_2') tells what that waits for"
