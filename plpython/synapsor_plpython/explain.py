@@ -765,6 +765,9 @@ def _queued(facts: Facts, action_id: str, now: datetime) -> Iterator[Line]:
         again = "the next attempt, due" if external.get("attempts") else "its time, due"
         yield Line("waiting", f"for {again} in {until}")
         return
+    if context.get("held_reason"):
+        yield from _held_up(context, now)
+        return
     due = elapsed(external.get("available_at"), now)
     queue = clean(external.get("queue") or "")
     yield Line("waiting", f"for a worker on queue {queue}" + (f", due for {due}" if due else ""))
@@ -773,6 +776,27 @@ def _queued(facts: Facts, action_id: str, now: datetime) -> Iterator[Line]:
         yield Line("note", f"no worker has ever reported on queue {queue}")
     elif (now - seen).total_seconds() > _SILENCE:
         yield Line("note", f"the last worker of queue {queue} reported {elapsed(seen, now)} ago")
+
+
+def _held_up(context: Facts, now: datetime) -> Iterator[Line]:
+    """Say what the provider's limits wait for, and when that is over, where time alone ends it."""
+    provider, reason = clean(context["held_by"]), context["held_reason"]
+    until = elapsed(now, context.get("held_until")) or "a moment"
+    told = {
+        "rate_limited": f"for the rate limit of {provider}, free again in {until}",
+        "retry_after": f"for {provider}, which asked not to be called, for another {until}",
+        "breaker_open": f"for {provider}, whose breaker is open; a probe may go in {until}",
+        "probing": f"for {provider}: its breaker is half open and a probe is under way",
+        "full": f"for {provider}: as many deliveries are under way as it may have at once",
+        "forced_open": f"for {provider}, whose breaker is forced open",
+    }
+    yield Line("waiting", told[reason])
+    if reason == "forced_open":
+        yield Line("next", "an administrator declares the provider anew: declare_provider")
+    elif reason in {"full", "probing"}:
+        yield Line("next", "a worker may claim it once one of them has ended")
+    else:
+        yield Line("next", "a worker may claim it then")
 
 
 def _gave_back(history: list[Facts]) -> bool:
@@ -788,7 +812,8 @@ def _suspended(context: Facts) -> Iterator[Line]:
     what = (
         "delivery of everything" if kind == "all" else f"{kind} {clean(context['suspended_name'])}"
     )
-    yield Line("suspended", f"{what}: {quoted(context['suspended_reason'])}")
+    by = f" by {clean(context['suspended_by'])}" if context.get("suspended_by") else ""
+    yield Line("suspended", f"{what}{by}: {quoted(context['suspended_reason'])}")
     yield Line("next", "an administrator or approver calls resume")
 
 

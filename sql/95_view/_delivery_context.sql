@@ -9,7 +9,11 @@ returns table (
     suspended_reason text,
     suspended_at timestamptz,
     worker_seen_at timestamptz,
-    is_reconcilable boolean
+    is_reconcilable boolean,
+    suspended_by text,
+    held_by text,
+    held_reason text,
+    held_until timestamptz
 )
 language sql
 stable
@@ -25,7 +29,11 @@ as $function$
         suspension.suspended_at,
         worker.last_seen_at,
         open.status = 'unknown' and contract.reconcile_operation is not null
-        and open.reconciliations < contract.reconcile_max_attempts
+        and open.reconciliations < contract.reconcile_max_attempts,
+        suspension.suspended_by,
+        case when held.reason is not null then held.provider end,
+        held.reason,
+        held.until
     from synapsor.open_external_actions as open
     inner join synapsor.action_invocations as invocation
         on open.action_id = invocation.action_id
@@ -74,6 +82,22 @@ as $function$
         from synapsor.workers as seen
         where open.queue = any(seen.queues)
     ) as worker on true
+    left join lateral (
+        select
+            case
+                when known.account = 'default' then known.provider
+                when known.is_hidden and not synapsor._caller_has('synapsor_auditor') then known.provider
+                else format('%s (account %s)', known.provider, known.account)
+            end as provider,
+            admission.reason,
+            admission.until
+        from synapsor.provider_accounts as known
+        cross join lateral synapsor._peek_admission(known, open.tenant_id, synapsor._now()) as admission
+        where
+            open.status = 'queued'
+            and known.account_id = open.account_id
+            and known.limits_id is not null
+    ) as held on true
     where
         open.action_id = any(action_ids)
         and open.status in ('queued', 'unknown')
@@ -88,8 +112,9 @@ to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on function synapsor._delivery_context(text[]) is
 'What may hold up queued and unknown actions of the session''s tenants: the action ahead of theirs
-under the same ordering key, the oldest suspension that covers them, when a worker last reported
-on their queue, and whether a worker may still ask the provider about an unknown outcome.';
+under the same ordering key, the oldest suspension that covers them, what the limits of their
+provider wait for and until when, when a worker last reported on their queue, and whether a worker
+may still ask the provider about an unknown outcome.';
 
 -- security definer: the view of these events, made for single actions, does not tell whether a
 -- delivery had begun; tells no payload

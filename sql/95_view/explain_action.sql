@@ -133,6 +133,7 @@ begin
             'action', to_jsonb(invocation) - 'hidden' - 'changed',
             'delivery', document -> 'external' -> invocation.action_id,
             'why', explanation -> 'why' -> invocation.action_id,
+            'waiting_for', jsonb_strip_nulls(document -> 'context' -> invocation.action_id),
             'bound', coalesce(document -> 'action' -> 'bound', '{}'),
             'policies', (
                 select coalesce(jsonb_agg(
@@ -190,7 +191,7 @@ comment on function synapsor.explain_action(text, text) is
 'One invocation, whatever became of it: what was asked and what the session bound, what each
 policy said and by which condition, who approved, the transition, the domain events, the adapter
 steps with their own state, where it stands, why, what comes next, and its story. format text (at
-most 100 columns) or json (an object of action, delivery, why, bound, policies, approvals,
+most 100 columns) or json (an object of action, delivery, why, waiting_for, bound, policies, approvals,
 pending, transition, domain_events, steps, skipped, events). Shows what the views show to the
 session: hidden values only to whoever sees them there. SY011 when there is no such action to see,
 SY003 for another format.';

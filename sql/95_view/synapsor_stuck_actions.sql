@@ -5,6 +5,10 @@ with reader as materialized (
 
 clock as materialized (
     select synapsor._now() as reads
+),
+
+held as materialized (
+    select * from synapsor._held_up()
 )
 
 select
@@ -37,10 +41,13 @@ from (
                 then format('%s is suspended: %s', concat_ws(' ', stop.kind, nullif(stop.name, '')), stop.reason)
             when open.status = 'queued' and holder.status = 'unknown'
                 then format('its ordering key is held by %s, whose outcome is unknown', holder.action_id)
-            when open.status = 'queued' and open.available_at <= clock.reads - interval '1 minute' and not exists (
-                select from synapsor.workers as worker
-                where open.queue = any(worker.queues) and worker.last_seen_at > clock.reads - interval '1 minute'
-            ) then format('no worker of queue %s has been seen for a minute', open.queue)
+            when open.status = 'queued' and serving.is_unserved
+                then format('no worker of queue %s has been seen for a minute', open.queue)
+            when open.status = 'queued' and held.reason = 'forced_open' then held.told
+            when
+                open.status = 'queued' and held.reason is not null
+                and open.available_at <= clock.reads - interval '1 minute'
+                then held.told
             when
                 open.status = 'queued' and not open.waits_for_lane
                 and open.available_at <= clock.reads - interval '15 minutes'
@@ -66,6 +73,7 @@ from (
             when stop.kind is not null then format('select synapsor.resume(%L, %L).', stop.kind, stop.name)
             when holder.status = 'unknown'
                 then format('Settle it: select synapsor.settle_external_action(%L, …).', holder.action_id)
+            when serving.is_unserved is not true and held.remedy is not null then held.remedy
             else format('Start workers: synapsor-pg worker --queue %s.', open.queue)
         end as remedy
     from synapsor.open_external_actions as open
@@ -88,6 +96,18 @@ from (
             )
         limit 1
     ) as stop on true
+    cross join
+        lateral (
+            select
+                open.available_at <= clock.reads - interval '1 minute' and not exists (
+                    select from synapsor.workers as worker
+                    where open.queue = any(worker.queues) and worker.last_seen_at > clock.reads - interval '1 minute'
+                ) as is_unserved
+        ) as serving
+    left join held
+        on
+            open.status = 'queued' and held.account_id = open.account_id
+            and (held.tenant_id is null or held.tenant_id = open.tenant_id)
     where reader.sees_every_tenant or open.tenant_id = any(reader.tenants)
 ) as stuck
 where stuck.cause is not null;

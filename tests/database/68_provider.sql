@@ -578,6 +578,113 @@ select tests.raises(
 );
 reset session authorization;
 
+
+-- Why is this not running, and when will it
+
+create function tests.says(name text)
+returns text
+language plpgsql
+as $function$
+declare
+    told text := synapsor.explain_action(tests.id(name));
+begin
+    return (
+        select string_agg(regexp_replace(btrim(line), '\s+', ' ', 'g'), '; ')
+        from regexp_split_to_table(told, '\n') as line
+        where btrim(line) ~ '^(waiting|suspended|next|note) '
+    );
+end
+$function$;
+create function tests.stuck(name text)
+returns text
+language sql
+as $function$
+    select cause || ' / ' || remedy from synapsor.synapsor_stuck_actions where action_id = tests.id(name);
+$function$;
+
+set session authorization test_worker;
+select tests.worker();
+select synapsor.worker_heartbeat('daemon', array['why', 'other queue']);
+select tests.declare('{"provider": "why", "rate_limit": {"per_second": 0.1, "burst": 1}}');
+select tests.queue_up('why', 2, '{"provider": "why"}');
+select is(tests.claimed('why'), 1::bigint, 'one goes');
+select is(
+    tests.says('why 2'), 'waiting for the rate limit of why, free again in 10 s; next a worker may claim it then',
+    'rate limited, and until when'
+);
+select is(
+    synapsor.explain_action(tests.id('why 2'), 'json')::jsonb -> 'waiting_for' ->> 'held_until',
+    to_jsonb(synapsor._now() + interval '10 s') #>> '{}', 'to the microsecond in json'
+);
+select is(tests.stuck('why 2'), null, 'which is nothing to worry about');
+select tests.advance('2 min');
+select synapsor.worker_heartbeat('daemon', array['why']);
+select tests.declare('{"provider": "why", "concurrency": {"max": 1}}');
+select is(tests.claimed('why'), 1::bigint, 'one goes');
+select tests.worker();
+select synapsor.confirm_external_action(
+    action_id, 'failed', retryable => false, claim_token => claim_token
+)
+from synapsor.synapsor_external_actions where status = 'claimed' and queue = 'why';
+select tests.queue_up('why', 2, '{"provider": "why"}', first => 3);
+select tests.advance('2 min');
+select tests.worker();
+select synapsor.worker_heartbeat('daemon', array['why']);
+select is(tests.claimed('why', 1), 1::bigint, 'one is under way');
+select is(
+    tests.says('why 4'),
+    'waiting for why: as many deliveries are under way as it may have at once; '
+    'next a worker may claim it once one of them has ended', 'full'
+);
+select is(
+    tests.stuck('why 4'),
+    'provider why has as many deliveries under way as it may have / '
+    'Workers end them; or declare a higher maximum: synapsor.declare_provider.', 'for a while already'
+);
+select tests.declare('{"provider": "why", "breaker": {"minimum_calls": 1, "half_open_calls": 1}}');
+select tests.worker();
+select synapsor.confirm_external_action(
+    action_id, 'failed', retryable => true, retry_after => '1 s', claim_token => claim_token
+)
+from synapsor.synapsor_external_actions where status = 'claimed' and queue = 'why';
+select is(
+    tests.says('why 4'),
+    'waiting for why, which asked not to be called, for another 1 s; next a worker may claim it then',
+    'the provider asked to wait'
+);
+select tests.advance('1 s');
+select is(
+    tests.says('why 4'),
+    'waiting for why, whose breaker is open; a probe may go in 59 s; next a worker may claim it then',
+    'its breaker is open'
+);
+select matches(tests.stuck('why 4'), '^the breaker of provider why is open until 2026-.*provider_health', 'until then');
+select tests.advance('59 s');
+select tests.worker();
+select is(tests.claimed('why', 1), 1::bigint, 'a probe goes');
+select is(
+    tests.says('why 4'),
+    'waiting for why: its breaker is half open and a probe is under way; '
+    'next a worker may claim it once one of them has ended', 'and another one waits for it'
+);
+select tests.declare('{"provider": "why", "breaker": {"mode": "forced_open"}}');
+select is(
+    tests.says('why 4'),
+    'waiting for why, whose breaker is forced open; next an administrator declares the provider anew: declare_provider',
+    'forced open'
+);
+select tests.as_admin($$ select synapsor.suspend('provider', 'why', 'incident 7') $$);
+select is(
+    tests.says('why 4'),
+    'suspended provider why by w1: "incident 7"; next an administrator or approver calls resume',
+    'suspended, by whom and why, before all else'
+);
+select is(
+    tests.stuck('why 4'), 'provider why is suspended: incident 7 / select synapsor.resume(''provider'', ''why'').',
+    'and how to lift it'
+);
+reset session authorization;
+
 select * from finish();
 
 rollback;

@@ -209,6 +209,7 @@ from tests.matrix($matrix$
     _explain                 x x x x x . .  explanations: computes on its arguments
     _explained_actions       x x x x x . .  explanations: security invoker over the views
     _delivery_context        x x x x x . .  explanations: filters by session itself
+    _held_up                 x x x x x . .  stuck actions: filters by session itself
     _provider_health         x x x x x . .  the view of its name: filters by session itself
     _refused_attempts        x x x x x . .  explanations: filters by session itself
     _idle_nodes              x x x x x . .  explanations: filters by session itself

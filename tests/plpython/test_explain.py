@@ -1161,3 +1161,27 @@ def test_a_saga_waits_for_its_plan() -> None:
     )
     assert remarks(document)["waiting"] == "for its plan: run_2 is compensating"
     assert remarks(document)["next"] == "explain_agent_run('run_2') tells what that waits for"
+
+
+@pytest.mark.parametrize(
+    ("reason", "until", "said"),
+    [
+        ("rate_limited", at(12, 2), "for the rate limit of stripe, free again in 2 s"),
+        ("rate_limited", at(12), "for the rate limit of stripe, free again in a moment"),
+        ("retry_after", at(17), "for stripe, which asked not to be called, for another 5 min"),
+        ("breaker_open", at(13), "for stripe, whose breaker is open; a probe may go in 1 min"),
+        ("probing", None, "for stripe: its breaker is half open and a probe is under way"),
+        ("full", None, "for stripe: as many deliveries are under way as it may have at once"),
+        ("forced_open", None, "for stripe, whose breaker is forced open"),
+    ],
+)
+def test_a_queued_action_says_what_its_provider_waits_for(
+    reason: str, until: str | None, said: str
+) -> None:
+    document = a_run(
+        an_action_step("queued"),
+        external={ACTION: external()},
+        context={ACTION: {"held_by": "stripe", "held_reason": reason, "held_until": until}},
+    )
+    assert remarks(document)["waiting"] == said
+    assert remarks(document)["next"]
