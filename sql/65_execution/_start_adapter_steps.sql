@@ -33,6 +33,8 @@ begin
         input := synapsor._render(step -> 'input', named);
         continue when input is null or input = 'null';
         step_contract := synapsor._resolve_contract(step ->> 'action', null);
+        -- Below a Proxy of a plan its deliveries are offered there.
+        step_contract.queue := coalesce(invocation.queue, step_contract.queue);
         -- One step of one invocation: performing it twice cannot send it twice.
         select parameters.* into strict bound
         from synapsor._bind(

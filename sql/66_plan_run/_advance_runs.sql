@@ -53,12 +53,29 @@ declare
     failure text;
     attempts integer;
     step_key text;
+    pause text;
 begin
+    -- What is suspended rests, and does not fail.
+    select format('%s %s is suspended', stop.kind, quote_ident(stop.name)) into pause
+    from synapsor.runs as run
+    inner join synapsor.suspensions as stop
+        on (stop.kind, stop.name) in (('tenant', run.tenant_id), ('principal', run.principal))
+    where run.run_id = _try_run.run_id
+    limit 1;
+    if found then
+        update synapsor.plan_runs as paused
+        set error = pause
+        where paused.run_id = _try_run.run_id and paused.error is distinct from pause;
+        foreach step_key in array step_keys loop
+            perform synapsor._mark_run_due(run_id, tenant_id, step_key, synapsor._now() + interval '10 s');
+        end loop;
+        return;
+    end if;
     begin
         perform synapsor._advance_run(run_id, step_keys);
         update synapsor.plan_runs as advanced
         set attempts_failed = 0, error = null
-        where advanced.run_id = _try_run.run_id and advanced.attempts_failed > 0;
+        where advanced.run_id = _try_run.run_id and advanced.error is not null;
         return;
     exception
         when others then

@@ -31,7 +31,7 @@ begin
             contract := synapsor._served_handler(node.handler);
             arguments := synapsor._handler_arguments(walk, node, parent, step, contract, config, parameters);
         end if;
-        contract.queue := coalesce(node.proxy, contract.queue);
+        contract.queue := coalesce(node.proxy, walk.queue, contract.queue);
         step.kind := case contract.kind when 'external' then 'external_action' else contract.kind end;
         if walk.is_dry_run then
             result := synapsor._previewed_result(synapsor._preview_action(
@@ -50,6 +50,10 @@ begin
         end if;
     exception
         when others then
+            if synapsor._is_passing(sqlstate) then
+                perform synapsor._return_session(kept);
+                raise;
+            end if;
             get stacked diagnostics reason = message_text;
             result := synapsor._failed_result(reason);
             step.action_id := null;
@@ -187,4 +191,14 @@ begin atomic
         case when (preview ->> 'valid')::boolean then 'Complete' else 'Failed' end,
         preview, null, preview ->> 'error_message', null, null, null
     )::synapsor.node_result;
+end;
+
+-- Whether an error is one of the moment, such as a deadlock: the advance as a whole is tried again, and
+-- no node fails for it.
+create or replace function synapsor._is_passing(code text)
+returns boolean
+language sql
+immutable
+begin atomic
+    select code ~ '^(40|53|57|58|XX)' or code in ('55P03', '55006');
 end;

@@ -52,7 +52,7 @@ begin
                 when jsonb_typeof(config -> 'SleepMilliseconds') = 'number'
                     then (config ->> 'SleepMilliseconds')::numeric
             end;
-            if milliseconds > 0 and result.waits_for is null and not walk.is_dry_run then
+            if milliseconds > 0 and result.message is null and not walk.is_dry_run then
                 return synapsor._wait_until(
                     walk, step, result, synapsor._now() + make_interval(secs => milliseconds::double precision / 1000)
                 );

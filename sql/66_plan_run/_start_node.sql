@@ -19,7 +19,15 @@ begin
     if node.config is null and node.parameters is null then
         return array[synapsor._run_handler(walk, node, parent, step, null, null)];
     end if;
-    resolved := synapsor._resolve_node(walk, node, parent.exit_data);
+    begin
+        resolved := synapsor._resolve_node(walk, node, parent.exit_data);
+    exception
+        when others then
+            if synapsor._is_passing(sqlstate) then
+                raise;
+            end if;
+            resolved := jsonb_build_object('error', sqlerrm);
+    end;
     if resolved ->> 'error' is not null then
         return array[synapsor._end_handler(walk, node, step, synapsor._failed_result(
             format('Exception in ResolveConfigAndParameters: [%s]', left(resolved ->> 'error', 1900))

@@ -36,6 +36,7 @@ begin
     walk.is_cancelled := started.is_cancelled;
     walk.nesting := started.nesting;
     walk.action_id := started.action_id;
+    walk.queue := started.queue;
     walk.names_compensations := started.action_id is not null or declared.names_compensations;
     walk.correlation_id := run.correlation_id;
     return walk;

@@ -63,7 +63,8 @@ create or replace function synapsor._start_plan_run(
     is_dry_run boolean,
     correlation_id text,
     action_id text,
-    nesting integer
+    nesting integer,
+    queue text default null
 )
 returns synapsor.runs
 language plpgsql
@@ -81,12 +82,12 @@ begin
         synapsor._run_payload('parameters', parameters),
         coalesce(_start_plan_run.correlation_id, session ->> 'correlation_id', new_run_id), synapsor._now()
     );
-    insert into synapsor.plan_runs (run_id, tenant_id, plan_id, session, is_dry_run, nesting, action_id)
+    insert into synapsor.plan_runs (run_id, tenant_id, plan_id, session, is_dry_run, nesting, action_id, queue)
     values (
         new_run_id, session ->> 'tenant_id', declared.plan_id,
         -- One tenant, and no run of an agent: neither is this run's.
         session - 'tenants' - 'run_id', _start_plan_run.is_dry_run, _start_plan_run.nesting,
-        _start_plan_run.action_id
+        _start_plan_run.action_id, _start_plan_run.queue
     );
     perform synapsor._advance_run(new_run_id, array['']);
     select stored.* into strict run

@@ -6,6 +6,7 @@ create table synapsor.plan_runs (
     is_dry_run boolean not null,
     nesting integer not null,
     action_id text collate "C",
+    queue text,
     pending integer not null default 0,
     branch_status integer not null default 0,
     is_cancelled boolean not null default false,
@@ -29,6 +30,8 @@ comment on column synapsor.plan_runs.session is
 'The session that started it: what happens later happens under it, whoever advances the run.';
 comment on column synapsor.plan_runs.nesting is 'How many sagas it runs inside of.';
 comment on column synapsor.plan_runs.action_id is 'Of a saga: the invocation that this run performs.';
+comment on column synapsor.plan_runs.queue is
+'Of a saga below a Proxy: the queue on which its external deliveries are offered.';
 comment on column synapsor.plan_runs.pending is 'How many of its roots have not ended.';
 comment on column synapsor.plan_runs.branch_status is 'The highest status of what has ended, as a number.';
 comment on column synapsor.plan_runs.is_cancelled is 'Nothing new starts.';

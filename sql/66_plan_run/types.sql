@@ -26,6 +26,7 @@ create type synapsor.plan_walk as (
     is_cancelled boolean,
     nesting integer,
     action_id text,
+    queue text,
     names_compensations boolean,
     correlation_id text
 );

@@ -20,7 +20,7 @@ begin
         return 'compensating';
     end if;
     for effect in
-        select step.step_key, undone_by.compensation
+        select step.step_key, undone_by.compensation, coalesce(node.proxy, walk.queue) as queue
         from synapsor.run_steps as step
         inner join synapsor.plan_nodes as node
             on node.plan_id = walk.plan_id and node.node = step.node
@@ -40,7 +40,7 @@ begin
             )
         order by step.finish_order desc
     loop
-        undoing := synapsor._start_compensation(walk, effect.step_key, effect.compensation);
+        undoing := synapsor._start_compensation(walk, effect.step_key, effect.compensation, effect.queue);
         if undoing.state <> 'finished' then
             return 'compensating';
         end if;
@@ -61,7 +61,7 @@ $function$;
 -- path, with contract, policies and approval of its own. Its key is the step's: it is asked for once,
 -- whatever key its contract would make.
 create or replace function synapsor._start_compensation(
-    walk synapsor.plan_walk, step_key text, compensation jsonb
+    walk synapsor.plan_walk, step_key text, compensation jsonb, queue text
 )
 returns synapsor.run_steps
 language plpgsql
@@ -112,6 +112,7 @@ begin
     ));
     begin
         contract := synapsor._resolve_contract(compensation ->> 'action', null);
+        contract.queue := coalesce(_start_compensation.queue, contract.queue);
         step.action_id := synapsor._invoke_node(
             walk, effect, step, contract, synapsor._render(compensation -> 'input', named),
             'compensate:' || effect.step_id
@@ -119,6 +120,10 @@ begin
         result := synapsor._node_result(step.action_id);
     exception
         when others then
+            if synapsor._is_passing(sqlstate) then
+                perform synapsor._return_session(kept);
+                raise;
+            end if;
             get stacked diagnostics reason = message_text;
             result := synapsor._failed_result(reason);
             step.action_id := null;

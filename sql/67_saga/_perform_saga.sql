@@ -25,7 +25,7 @@ begin
     perform synapsor._start_plan_run(
         synapsor._resolve_plan(contract.definition ->> 'plan', null), session,
         (invocation.intent::jsonb) -> 'arguments', false, coalesce(invocation.correlation_id, invocation.action_id),
-        invocation.action_id, nesting
+        invocation.action_id, nesting, invocation.queue
     );
     select performed.status into strict outcome
     from synapsor.action_invocations as performed

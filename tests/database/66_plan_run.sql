@@ -372,6 +372,43 @@ select tests.session('acme', 'alice');
 select tests.raises($$ select synapsor.start_plan('plain') $$, 'SY007', '%suspended');
 select synapsor.resume('tenant', 'acme');
 
+-- A suspended tenant's runs rest.
+
+select tests.a_plan('rests', tests.nodes(
+    jsonb_set(tests.node('Sleep'), '{Handler,Config,Values,SleepMilliseconds}', '1')
+    || '{"Actions": [{"Name": "Act", "Handler": {"Type": "action:test.plain"},
+        "Parameters": {"Values": {"charge_id": "rests", "amount_cents": 1}}}]}'
+));
+select tests.started('rests');
+select synapsor.suspend('principal', 'alice', 'on leave');
+select tests.advance('1 s');
+select tests.advance_runs();
+select is(tests.run_stands('rests'), 'open None', 'who is suspended does nothing by a plan either');
+select tests.advance('10 s');
+select tests.advance_runs();
+select alike(
+    (
+        select run.error from synapsor.synapsor_agent_workflow_runs as run
+        where run.run_id = tests.run('rests')
+    ), 'principal alice is suspended', 'and the run says so'
+);
+select synapsor.resume('principal', 'alice');
+select tests.advance('10 s');
+select tests.advance_runs();
+select is(tests.tree('rests'), 'Sleep Complete/Complete, Sleep/Act Running', 'until that is lifted');
+
+-- Whoever started a plan may not approve what its nodes do as somebody else.
+
+select tests.session('acme', 'alice', array['reviewer']);
+select tests.a_plan('both', '[{"Name": "Pay", "RunAs": {"UserName": "payer"}, "Handler": {"Type": "action:test.reviewed"},
+    "Parameters": {"Values": {"charge_id": "both", "amount_cents": 1}}}]');
+select tests.started('both');
+select tests.note('both', 'both', 'Pay');
+select tests.raises(
+    format('select synapsor.approve_external_action(%L)', tests.id('both')), 'SY023',
+    description => 'separate duties hold for whoever started the plan'
+);
+
 -- One run that cannot be advanced stops no other.
 
 select tests.session('acme', 'alice');
