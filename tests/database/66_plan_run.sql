@@ -400,8 +400,9 @@ select is(tests.tree('rests'), 'Sleep Complete/Complete, Sleep/Act Running', 'un
 -- Whoever started a plan may not approve what its nodes do as somebody else.
 
 select tests.session('acme', 'alice', array['reviewer']);
-select tests.a_plan('both', '[{"Name": "Pay", "RunAs": {"UserName": "payer"}, "Handler": {"Type": "action:test.reviewed"},
-    "Parameters": {"Values": {"charge_id": "both", "amount_cents": 1}}}]');
+select tests.a_plan('both', '[{"Name": "Pay", "RunAs": {"UserName": "payer"},
+    "Handler": {"Type": "action:test.reviewed"}, "Parameters": {"Values": {"charge_id": "both", "amount_cents": 1}}
+}]');
 select tests.started('both');
 select tests.note('both', 'both', 'Pay');
 select tests.raises(
