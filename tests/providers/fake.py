@@ -138,6 +138,10 @@ class Fake:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.refuse_connections()
+
+    def refuse_connections(self) -> None:
+        """Stop: from now on nobody listens."""
         self._over.set()
         self._server.shutdown()
         self._server.server_close()
