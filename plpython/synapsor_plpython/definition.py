@@ -43,7 +43,7 @@ MAX_PRIORITY: Final = 1440
 """Priority shifts the due time by minutes, at most a day either way."""
 
 # The identifiers of reference/pipeline.md, B.3.
-_ACTION: Final = Shape(
+ACTION: Final = Shape(
     128,
     re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9_]*"),
     told="is named namespace.verb, such as billing.issue_refund",
@@ -135,7 +135,7 @@ def reveals(normalised: Mapping[str, Any], source: str | None) -> bool:
 
 def _read_action(reader: Reader) -> dict[str, Any]:
     reader.require("action")
-    action = reader.text("action", "", _ACTION) or ""
+    action = reader.text("action", "", ACTION) or ""
     kind = reader.choice("kind", "external", KINDS)
     _check_kind(reader, kind)
     args, args_schema, types = _read_fields(reader)
@@ -373,7 +373,7 @@ def _read_state_machine(reader: Reader, names: Mapping[str, str | None]) -> dict
 def _read_step(reader: Reader, names: Collection[str]) -> dict[str, Any]:
     reader.require("action")
     return {
-        "action": reader.text("action", shape=_ACTION),
+        "action": reader.text("action", shape=ACTION),
         "input": _read_input(reader, names),
         "retry": _read_retry(reader) if reader.has("retry") else None,
         "when": reader.condition("when"),
@@ -389,7 +389,7 @@ def _read_compensation(reader: Reader, names: Collection[str]) -> dict[str, Any]
         value = {"action": value}
     part = Reader(reader.found, value, path, ("action", "input"))
     part.require("action")
-    return {"action": part.text("action", shape=_ACTION), "input": _read_input(part, names)}
+    return {"action": part.text("action", shape=ACTION), "input": _read_input(part, names)}
 
 
 def _read_input(reader: Reader, names: Collection[str]) -> Any:

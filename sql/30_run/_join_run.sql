@@ -4,7 +4,8 @@ create or replace function synapsor._join_run(
     action text,
     action_id text,
     parent_step_key text default null,
-    kind text default 'external_action'
+    kind text default 'external_action',
+    is_asked boolean default true
 )
 returns text
 language plpgsql
@@ -13,6 +14,8 @@ as $function$
 declare
     run synapsor.runs := synapsor._own_run(run_id);
     used_step_key text := coalesce(step_key, action);
+    workflow constant jsonb := case when is_asked then synapsor._hold_workflow(run) end;
+    joined synapsor.run_steps;
     holder text;
     -- The clash is resolved between a number known to be taken and one known to be free.
     taken bigint := 1;
@@ -34,8 +37,17 @@ begin
             case when _join_run.parent_step_key is null then 'root' else 'child' end,
             _join_run.kind, _join_run.action, 'running', _join_run.action_id, synapsor._now()
         )
-        on conflict on constraint a_step_key_names_one_step_of_its_run do nothing;
-        exit when found;
+        on conflict on constraint a_step_key_names_one_step_of_its_run do nothing
+        returning * into joined;
+        if found then
+            if workflow is not null then
+                perform synapsor._count_step(run, workflow, kind, action, is_new => true);
+                if (workflow ->> 'checkpoint_every_step')::boolean then
+                    perform synapsor._leave_checkpoint(joined);
+                end if;
+            end if;
+            exit;
+        end if;
 
         if step_key is not null then
             select step.action_id
@@ -73,7 +85,8 @@ begin
 end;
 $function$;
 
-comment on function synapsor._join_run(text, text, text, text, text, text) is
+comment on function synapsor._join_run(text, text, text, text, text, text, boolean) is
 'Makes an action a step of the session''s open run and returns the step_key used: the one given,
 else the action''s name, with #2, #3 … when that is taken. Raises as _check_run does, and SY014
-when a given step_key names another step; the same action again is an answer.';
+when a given step_key names another step; the same action again is an answer. is_asked: by the agent,
+so that its workflow contract counts it (SY042); what an action sets going is no step of the agent''s.';

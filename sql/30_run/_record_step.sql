@@ -21,6 +21,7 @@ declare
     run synapsor.runs := synapsor._own_run(run_id);
     wanted synapsor.run_steps;
     stored synapsor.run_steps;
+    workflow constant jsonb := synapsor._hold_workflow(run);
 begin
     perform synapsor._require_step_key(step_key);
     -- coalesce: a null must fail these checks, not pass them.
@@ -104,10 +105,20 @@ begin
         perform synapsor._require_open_run(run);
         perform synapsor._require_parent_step(run.run_id, step_key, parent_step_key);
         wanted.sequence := nextval('synapsor.run_steps_sequence');
+        if workflow is not null then
+            wanted := synapsor._judge_step(run, workflow, wanted, null);
+            perform synapsor._count_step(
+                run, workflow, wanted.kind, wanted.name, true, coalesce(wanted.input_tokens, 0),
+                coalesce(wanted.output_tokens, 0)
+            );
+        end if;
         insert into synapsor.run_steps
         select wanted.*
         on conflict on constraint a_step_key_names_one_step_of_its_run do nothing;
         if found then
+            if (workflow ->> 'checkpoint_every_step')::boolean and wanted.state = 'finished' then
+                perform synapsor._leave_checkpoint(wanted);
+            end if;
             return synapsor._as_step(wanted);
         end if;
         -- Somebody else was first with this key; theirs is committed now.
@@ -137,6 +148,9 @@ begin
     wanted.input_tokens := coalesce(input_tokens, stored.input_tokens);
     wanted.output_tokens := coalesce(output_tokens, stored.output_tokens);
     wanted.finished_at := coalesce(stored.finished_at, wanted.finished_at);
+    if workflow is not null then
+        wanted := synapsor._judge_step(run, workflow, wanted, stored);
+    end if;
 
     if wanted is not distinct from stored then
         return synapsor._as_step(stored);
@@ -173,6 +187,13 @@ begin
             hint = 'Kind and parent are fixed when the step begins; record another step.';
     end if;
 
+    if workflow is not null then
+        perform synapsor._count_step(
+            run, workflow, wanted.kind, wanted.name, false,
+            coalesce(wanted.input_tokens, 0) - coalesce(stored.input_tokens, 0),
+            coalesce(wanted.output_tokens, 0) - coalesce(stored.output_tokens, 0)
+        );
+    end if;
     update synapsor.run_steps
     set
         name = wanted.name,
@@ -185,8 +206,12 @@ begin
         evidence = wanted.evidence,
         input_tokens = wanted.input_tokens,
         output_tokens = wanted.output_tokens,
-        finished_at = wanted.finished_at
+        finished_at = wanted.finished_at,
+        wait = wanted.wait
     where run_steps.run_id = run.run_id and run_steps.step_key = wanted.step_key;
+    if (workflow ->> 'checkpoint_every_step')::boolean and wanted.state = 'finished' then
+        perform synapsor._leave_checkpoint(wanted);
+    end if;
     return synapsor._as_step(wanted);
 end;
 $function$;
@@ -194,4 +219,4 @@ $function$;
 comment on function synapsor._record_step is
 'The one writer of recorded steps. A new key begins a step; a step not yet finished takes what a
 later record adds; an equal repeat is an answer, also after the run is over. Raises as _check_run
-does, and SY003, SY011 (parent), SY014, SY051.';
+does, and SY003, SY011 (parent), SY014, SY051; of a workflow contract SY005, SY041, SY042.';

@@ -12,6 +12,7 @@ as $function$
 declare
     session jsonb := synapsor._session();
     new_run_id text := synapsor._new_id('run_');
+    bound synapsor.workflows;
     started synapsor.runs;
 begin
     if session ->> 'tenant_id' is null then
@@ -35,13 +36,19 @@ begin
             hint = 'Leave the workflow out for a run without one.';
     end if;
 
+    bound := synapsor._resolve_workflow(workflow, version);
+    if bound.version is not null then
+        perform synapsor._require_session_values(bound.definition, session);
+        insert into synapsor.workflow_runs (run_id, tenant_id) values (new_run_id, session ->> 'tenant_id');
+    end if;
     insert into synapsor.runs (
-        run_id, tenant_id, workflow, version, principal, input, correlation_id, started_at
+        run_id, tenant_id, workflow, version, principal, input, correlation_id, started_at, workflow_version
     )
     values (
-        new_run_id, session ->> 'tenant_id', start_agent_run.workflow, start_agent_run.version,
+        new_run_id, session ->> 'tenant_id', start_agent_run.workflow,
+        coalesce(start_agent_run.version, bound.label, bound.version::text),
         session ->> 'principal', synapsor._run_payload('input', start_agent_run.input),
-        coalesce(session ->> 'correlation_id', new_run_id), synapsor._now()
+        coalesce(session ->> 'correlation_id', new_run_id), synapsor._now(), bound.version
     )
     returning runs.* into started;
     return synapsor._as_run(started);
@@ -52,6 +59,8 @@ grant execute on function synapsor.start_agent_run(text, jsonb, text) to synapso
 
 comment on function synapsor.start_agent_run(text, jsonb, text) is
 'Starts a run of the session''s tenant and principal, to which record_agent_step and the run_id of
-proposals add steps. The workflow''s name and version are recorded as given. SY005 without a
-tenant, SY007 when the session is bound to a run, SY003 for a name above 200 characters, SY051 for
+proposals add steps. A workflow that was declared (declare_workflow) binds the run to that version of
+its contract, given by label or number, else the latest; any other workflow is only a name, recorded
+as given. SY005 without a tenant or a session value the contract requires, SY011 for a version that a
+declared workflow does not have, SY007 when the session is bound to a run, SY003 for a name above 200 characters, SY051 for
 an input above 64 KiB.';

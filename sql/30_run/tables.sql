@@ -16,6 +16,7 @@ create table synapsor.runs (
     correlation_id text not null,
     started_at timestamptz not null,
     finished_at timestamptz,
+    workflow_version integer,
     constraint a_run_has_one_row primary key (run_id),
     constraint a_run_is_a_workflows_or_a_plans check (workflow is null or plan is null),
     constraint a_run_is_in_a_known_state check (
@@ -53,7 +54,9 @@ comment on column synapsor.runs.workflow is
 comment on column synapsor.runs.plan is
 'Name of the plan this run is an instance of; null for an agent''s run.';
 comment on column synapsor.runs.version is
-'A workflow''s label as given, or a plan''s version number in digits.';
+'A workflow''s version as given, else the label or number of the one it is bound to; a plan''s version number in digits.';
+comment on column synapsor.runs.workflow_version is
+'The version of the declared workflow contract that the run is bound to; null where the workflow is only a name.';
 comment on column synapsor.runs.state is
 'open, waiting_approval and compensating go on; completed, failed, cancelled, compensated,
 compensation_failed and escalated are over.';

@@ -35,11 +35,16 @@ declare
     decisions synapsor.policy_decision[];
     -- By ordinal; null where all of them go straight on.
     statuses text[];
+    -- What a workflow contract demands because of the risk of the run.
+    demand synapsor.workflow_runs;
     asked synapsor.bound_parameters;
     admitted synapsor.external_action;
 begin
     if run_id is not null then
-        step_keys := synapsor._join_run_each(contract, tenant, bound, run_id, step_key);
+        step_keys := synapsor._join_run_each(contract, tenant, bound, run_id, step_key, reports_to is null);
+        select counted.* into demand
+        from synapsor.workflow_runs as counted
+        where counted.run_id = _admit.run_id and counted.approval_role is not null and _admit.reports_to is null;
     end if;
     if contract.decides then
         recorded_ids := synapsor._record_undecided(
@@ -55,8 +60,11 @@ begin
             raises_when_blocked
         );
     end if;
-    if contract.decides or contract.approval_required then
-        statuses := synapsor._statuses(contract, session, bound, decisions, recorded_ids, straight_to);
+    if contract.decides or contract.approval_required or demand.approval_role is not null then
+        statuses := synapsor._statuses(
+            contract, session, bound, decisions, recorded_ids,
+            case when demand.approval_role is not null then 'proposed' else straight_to end
+        );
     end if;
 
     -- An atomic action is deduplicated only by a key somebody chose: doing the same twice may be
@@ -120,13 +128,15 @@ begin
     end if;
     if 'proposed' = any(statuses) then
         insert into synapsor.approval_requests (
-            action_id, tenant_id, role, approvals_required, separate_duties, reason, expires_at, requested_at, session
+            action_id, tenant_id, role, approvals_required, separate_duties, reason, expires_at, requested_at, session,
+            risk, risk_role
         )
         select
-            parameters.action_id, tenant, coalesce(decision.require_approval ->> 'role', contract.approval_role),
+            parameters.action_id, tenant,
+            coalesce(decision.require_approval ->> 'role', contract.approval_role, demand.approval_role),
             greatest((decision.require_approval ->> 'approvals')::smallint, contract.approvals_required),
             contract.separate_duties, decision.reason, admitted_at + contract.approval_expires_after, admitted_at,
-            case when not is_external then _admit.session end
+            case when not is_external then _admit.session end, demand.risk, demand.approval_role
         from unnest(bound) as parameters
         left join lateral (select (decisions[parameters.ordinal]).*) as decision on true
         where statuses[parameters.ordinal] = 'proposed' and exists (
@@ -194,9 +204,10 @@ begin
     );
     if run_id is not null then
         -- Somebody else's equal proposal was faster: its step is the one that counts.
-        delete from synapsor.run_steps as step
-        where step.action_id = any(array(select parameters.action_id from unnest(bound) as parameters))
-            and not step.action_id = any(recorded_ids);
+        perform synapsor._leave_run(run_id, array(
+            select parameters.action_id from unnest(bound) as parameters
+            where not parameters.action_id = any(recorded_ids)
+        ));
     end if;
     foreach asked in array bound loop
         if asked.action_id = any(recorded_ids) then
@@ -266,7 +277,8 @@ create or replace function synapsor._join_run_each(
     tenant text,
     bound synapsor.bound_parameters[],
     run_id text,
-    step_key text
+    step_key text,
+    is_asked boolean
 )
 returns text[]
 language sql
@@ -283,7 +295,8 @@ as $function$
                 step_key || case when parameters.ordinal > 1 then '#' || parameters.ordinal else '' end,
                 contract.action,
                 parameters.action_id,
-                kind => case contract.kind when 'external' then 'external_action' else contract.kind end
+                kind => synapsor._step_kind(contract.kind),
+                is_asked => is_asked
             )
         end
         from unnest(bound) as parameters

@@ -28,7 +28,7 @@ begin
         perform synapsor._check_caller(contract, session);
     end if;
     if run_id is not null then
-        perform synapsor._check_run(run_id);
+        perform synapsor._check_run(run_id, contract.kind, contract.action);
     elsif is_plan then
         -- The walk writes its steps itself, under its run's lock.
         return;

@@ -30,11 +30,15 @@ declare
     bound synapsor.bound_parameters;
     intent jsonb;
     decision synapsor.policy_decision;
+    demanded text;
 begin
     perform synapsor._gate(contract, session, session ->> 'run_id', is_plan);
     select parameters_bound.* into strict bound
     from synapsor._bind(contract, array[parameters], null, session) as parameters_bound;
     intent := bound.intent::jsonb;
+    select counted.approval_role into demanded
+    from synapsor.workflow_runs as counted
+    where counted.run_id = session ->> 'run_id' and not is_plan;
     if bound.error_code is null then
         decision := synapsor._evaluate_policies(contract, null, session ->> 'tenant_id', intent, 'preview');
         if decision.result = 'block' then
@@ -70,9 +74,9 @@ begin
         end,
         'approval', case
             when bound.error_code is null then jsonb_strip_nulls(jsonb_build_object(
-                'required', decision.require_approval is not null
+                'required', decision.require_approval is not null or demanded is not null
                     or synapsor._needs_approval(contract, intent, session),
-                'role', coalesce(decision.require_approval ->> 'role', contract.approval_role),
+                'role', coalesce(decision.require_approval ->> 'role', contract.approval_role, demanded),
                 'approvals', greatest(
                     (decision.require_approval ->> 'approvals')::integer, contract.approvals_required
                 )

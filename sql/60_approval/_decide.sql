@@ -29,6 +29,7 @@ as $function$
 declare
     session constant jsonb := synapsor._session();
     request synapsor.approval_requests;
+    roles text[];
 begin
     perform synapsor._require_natural_person();
     if open.status is distinct from 'proposed' then
@@ -48,10 +49,15 @@ begin
     select asked.* into strict request
     from synapsor.approval_requests as asked
     where asked.action_id = open.action_id;
-    if request.role is not null and not session -> 'roles' ? request.role then
+    -- The contract's role and that of a workflow's risk: neither stands in for the other.
+    roles := array_remove(array[request.role, nullif(request.risk_role, request.role)], null);
+    if not coalesce(session -> 'roles', '[]') ?& roles then
         raise exception using
             errcode = 'SY007',
-            message = format('action %s is decided by role %s', open.action_id, quote_ident(request.role)),
+            message = format('action %s is decided by role %s', open.action_id, (
+                select string_agg(quote_ident(role.name), ' and ' order by role.ordinality)
+                from unnest(roles) with ordinality as role (name)
+            )),
             detail = format('%s holds %s.', quote_ident(session ->> 'principal'), session -> 'roles');
     end if;
 end;

@@ -8,6 +8,8 @@ create table synapsor.approval_requests (
     expires_at timestamptz,
     requested_at timestamptz not null,
     session jsonb,
+    risk text,
+    risk_role text,
     constraint quorum_is_positive check (approvals_required > 0),
     constraint expiry_follows_the_request check (expires_at > requested_at)
 );
@@ -31,6 +33,11 @@ comment on column synapsor.approval_requests.reason is 'Why approval is asked fo
 comment on column synapsor.approval_requests.session is
 'Of an action performed when approved: the session that asked for it, under which its adapter
 steps are bound.';
+
+comment on column synapsor.approval_requests.risk is
+'The risk of the run''s steps because of which its workflow contract demands this approval; null: it does not.';
+comment on column synapsor.approval_requests.risk_role is
+'The role that the workflow contract demands for that risk; a reviewer holds it beside role.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.approval_requests', '');
 

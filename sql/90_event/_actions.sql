@@ -124,7 +124,8 @@ cross join
             or coalesce(
                 reader.approves and reader.is_person and open.status = 'proposed'
                 and coalesce(open.expires_at > synapsor._now(), true)
-                and (request.role is null or reader.roles ? request.role), false
+                and (request.role is null or reader.roles ? request.role)
+                and (request.risk_role is null or reader.roles ? request.risk_role), false
             ) as is_full
     ) as disclosure
 where

@@ -7,7 +7,9 @@ select
     waiting.arguments,
     waiting.digest,
     waiting.principal as proposed_by,
-    request.role as required_role,
+    nullif(
+        concat_ws(' and ', request.role, nullif(request.risk_role, request.role)), ''
+    ) as required_role,
     waiting.approvals_required,
     waiting.approvals_given,
     array(
@@ -18,7 +20,7 @@ select
             and approval.voided_at is null
         order by approval.decided_at
     ) as reviewers,
-    step.risk,
+    coalesce(request.risk, step.risk) as risk,
     request.reason,
     waiting.created_at,
     request.expires_at
@@ -49,13 +51,13 @@ comment on column synapsor.synapsor_pending_approvals.digest is
 'SHA-256 of exactly what will be sent, in hex; pass it as expected_digest.';
 comment on column synapsor.synapsor_pending_approvals.proposed_by is 'Principal that proposed it.';
 comment on column synapsor.synapsor_pending_approvals.required_role is
-'Role a reviewer needs; null: any approver.';
+'Role a reviewer needs, two of them joined by `and`; null: any approver.';
 comment on column synapsor.synapsor_pending_approvals.approvals_required is
 'Distinct reviewers needed.';
 comment on column synapsor.synapsor_pending_approvals.approvals_given is 'Approvals that count.';
 comment on column synapsor.synapsor_pending_approvals.reviewers is 'Who approved so far, in order.';
 comment on column synapsor.synapsor_pending_approvals.risk is
-'Risk recorded on the step of its run, if any.';
+'The highest risk recorded in its run, where the workflow contract demands approval for it.';
 comment on column synapsor.synapsor_pending_approvals.reason is
 'Why approval is asked for, where more than the contract asks.';
 comment on column synapsor.synapsor_pending_approvals.created_at is 'When it was proposed.';
