@@ -13,16 +13,17 @@ declare
     capabilities constant jsonb := nullif(workflow -> 'allowed_capabilities', 'null');
     actions constant jsonb := nullif(workflow -> 'allowed_actions', 'null');
     entry constant text := workflow ->> 'entry_capability';
-begin
-    if synapsor._is_control_step(kind) then
-        return;
-    end if;
-    if not case kind
+    is_named constant boolean := case kind
         when 'external_action' then actions is null or actions ? name
         when 'atomic' then actions is null or actions ? name or coalesce(capabilities ? name, false)
         when 'saga' then actions is null or actions ? name or coalesce(capabilities ? name, false)
         else capabilities is null or capabilities ? name
-    end then
+    end;
+begin
+    if synapsor._is_control_step(kind) then
+        return;
+    end if;
+    if not is_named then
         raise exception using
             errcode = 'SY041',
             message = format(

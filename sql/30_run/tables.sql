@@ -54,7 +54,8 @@ comment on column synapsor.runs.workflow is
 comment on column synapsor.runs.plan is
 'Name of the plan this run is an instance of; null for an agent''s run.';
 comment on column synapsor.runs.version is
-'A workflow''s version as given, else the label or number of the one it is bound to; a plan''s version number in digits.';
+'A workflow''s version as given, else the label or number of the one it is bound to; a plan''s version
+number in digits.';
 comment on column synapsor.runs.workflow_version is
 'The version of the declared workflow contract that the run is bound to; null where the workflow is only a name.';
 comment on column synapsor.runs.state is
@@ -141,6 +142,8 @@ create index run_steps_below_a_node on synapsor.run_steps (run_id, parent_step_k
 where node is not null;
 
 create index run_steps_under_way on synapsor.run_steps (run_id) where state <> 'finished';
+
+create index run_steps_waiting_by_id on synapsor.run_steps (step_id) where state = 'waiting';
 
 create index run_steps_of_actions on synapsor.run_steps (action_id) where action_id is not null;
 

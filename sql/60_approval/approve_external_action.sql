@@ -11,7 +11,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     open synapsor.open_external_actions;
-    current synapsor.external_action := synapsor._external_action(action_id, false);
+    current synapsor.external_action;
     request synapsor.approval_requests;
     contract synapsor.action_contracts;
     decision synapsor.policy_decision;
@@ -20,6 +20,10 @@ declare
     given integer;
     digest bytea;
 begin
+    if action_id like 'stp\_%' then
+        return synapsor._decide_step(action_id, 'approved', note, expected_digest);
+    end if;
+    current := synapsor._external_action(action_id, false);
     -- What is beyond approval is not locked: a reviewer's open transaction must not hold up its
     -- delivery.
     if current.status is null or current.status not in ('queued', 'claimed') then
@@ -59,6 +63,9 @@ begin
         jsonb_build_object('approvals_given', given, 'approvals_required', request.approvals_required)
     );
     if given >= request.approvals_required then
+        if request.risk_role is not null then
+            perform synapsor._release_steps(current.run_id, request.risk_role, current.created_at);
+        end if;
         open.last_sequence := open.last_sequence + 1;
         contract := synapsor._contract_of(open);
         -- What the policies said of the proposal may be another thing now.
@@ -98,7 +105,9 @@ comment on function synapsor.approve_external_action is
 with the last one needed the action is queued. expected_digest: the digest the reviewer was shown,
 checked when given. Approving what is queued, claimed or done changes nothing and says so in a
 NOTICE. The policies are asked again: if they block now, the call returns and the row says
-blocked_by_policy. An atomic action is performed in this transaction. Errors: SY007 not a natural
+blocked_by_policy. An atomic action is performed in this transaction. A step of a run whose risk
+demands an approval is approved by its step_id; approving an action for the risk of its run approves
+the steps that led to it. Errors: SY007 not a natural
 person or without the role, SY011 not found, SY021 rejected, expired, cancelled or failed, SY022
 this reviewer counted already, SY023 proposer under separated duties, SY024 another digest.
 Source: design.md section 5, rule 4.';

@@ -6,10 +6,15 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    open constant synapsor.open_external_actions := synapsor._lock_action(action_id);
-    current constant synapsor.external_action := synapsor._external_action(action_id, false);
+    open synapsor.open_external_actions;
+    current synapsor.external_action;
     digest bytea;
 begin
+    if action_id like 'stp\_%' then
+        return synapsor._decide_step(action_id, 'rejected', note);
+    end if;
+    open := synapsor._lock_action(action_id);
+    current := synapsor._external_action(action_id, false);
     if current.status = 'rejected' and exists (
         select from synapsor.approvals as approval
         where approval.action_id = reject_external_action.action_id and approval.verdict = 'rejected'
@@ -37,4 +42,5 @@ grant execute on function synapsor.reject_external_action to synapsor_approver;
 comment on function synapsor.reject_external_action is
 'Rejects a proposal, finally, with the reviewer''s note. The same reviewer rejecting again changes
 nothing. Errors: SY007 not a natural person or without the role, SY011 not found, SY021 not
-awaiting approval. Source: design.md section 5, rule 4.';
+awaiting approval. A step of a run that waits for approval is rejected by its step_id, and ends as
+blocked. Source: design.md section 5, rule 4.';

@@ -26,7 +26,8 @@ comment on function synapsor.purge is
 'Removes invocations finished before a moment, with their events, approvals and evidence, at most
 max_actions of them, oldest ids first, and returns their number. What remains is a tombstone of
 each idempotency key, so that a repeated proposal is not performed again, and one `Purged` event
-per tenant with the count. With a session, its tenants; without one, every tenant. Errors: SY003.';
+per tenant with the count. What belongs to a run whose workflow contract retains runs stays as long
+as that says, and such a run goes whole afterwards; its steps'' evidence goes after evidence_days. With a session, its tenants; without one, every tenant. Errors: SY003.';
 
 create or replace function synapsor._purge(before timestamptz, max_actions integer)
 returns integer
@@ -66,6 +67,7 @@ begin
         where invocation.purged_as is null and invocation.created_at < before
             and (sees_every or invocation.tenant_id = any(tenants))
             and ending.ended_at < before
+            and not synapsor._is_kept(invocation.run_id)
             and not exists (
                 select from synapsor.open_external_actions as open where open.action_id = invocation.action_id
             )
@@ -124,6 +126,7 @@ begin
     -- What holds no key leaves no tombstone; last, because events may be deleted only of purged actions.
     delete from synapsor.action_invocations as invocation
     where invocation.action_id = any(purged) and not invocation.holds_key;
+    perform synapsor._purge_runs(before, max_actions);
     return coalesce(cardinality(purged), 0);
 end;
 $function$;

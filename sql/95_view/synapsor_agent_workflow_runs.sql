@@ -36,7 +36,8 @@ select
     walked.action_id as saga_action_id,
     walked.is_dry_run,
     walked.reason,
-    walked.error
+    walked.error,
+    run.workflow_version
 from synapsor.runs as run
 cross join reader
 left join synapsor.plan_runs as walked using (run_id)
@@ -78,3 +79,5 @@ comment on column synapsor.synapsor_agent_workflow_runs.is_dry_run is
 comment on column synapsor.synapsor_agent_workflow_runs.reason is 'Plans: why it was cancelled.';
 comment on column synapsor.synapsor_agent_workflow_runs.error is
 'Plans: why it could not be advanced the last time; it is tried again.';
+comment on column synapsor.synapsor_agent_workflow_runs.workflow_version is
+'The version of the workflow contract it is bound to; null where the workflow is only a name.';

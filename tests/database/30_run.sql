@@ -55,7 +55,7 @@ select matches(tests.known('run'), '^run_[0-9A-HJKMNP-TV-Z]{26}$', 'its id is a 
 select results_eq(
     $$ select to_jsonb(started) from started $$,
     $$
-    select to_jsonb(run) - '{saga_action_id,is_dry_run,reason,error}'::text[]
+    select to_jsonb(run) - '{saga_action_id,is_dry_run,reason,error,workflow_version}'::text[]
     from synapsor.synapsor_agent_workflow_runs as run
     where run.run_id = tests.known('run')
     $$,

@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(400);
+select plan(401);
 
 -- Columns: exactly the documented ones, in their order; more may follow
 

@@ -76,6 +76,8 @@ select tests.a_contract(
     'test.reviewed'
 );
 
+select synapsor.declare_workflow('{"workflow": "bounded", "max_steps": 10}');
+
 -- A plan that saves a set and falls asleep.
 select synapsor.declare_plan('{
     "Name": "sleeper", "DefaultHandlerType": "EmptyHandler", "Actions": [
@@ -183,6 +185,7 @@ begin
     select populate.tenant, 'refused step', refused.action_id
     from synapsor.invoke_action('test.plain', '{}', run_id => new_run) as refused;
     insert into runs values (populate.tenant, (synapsor.start_plan('sleeper')).run_id);
+    insert into runs values (populate.tenant, (synapsor.start_agent_run('bounded')).run_id);
     perform synapsor.close_session();
 end
 $function$;
@@ -268,7 +271,8 @@ insert into logins values
 -- These show nothing of a tenant, or are looked at below.
 create temporary table views_of_no_tenant (name text primary key);
 insert into views_of_no_tenant values
-('synapsor_error_codes'), ('synapsor_action_contracts'), ('synapsor_plans'), ('synapsor_workers'),
+('synapsor_error_codes'), ('synapsor_action_contracts'), ('synapsor_plans'), ('synapsor_workflows'),
+('synapsor_workers'),
 ('synapsor_suspensions');
 
 -- By every column of a view that tells whose a row is.

@@ -98,6 +98,7 @@ select * from tests.matrix($matrix$
     declare_policy            . . . . x . .  '{}'
     declare_state_machine     . . . . x . .  '{}'
     declare_plan              . . . . x . .  '{}'
+    declare_workflow          . . . . x . .  '{}'
     declare_provider          . . . . x . .  '{}'
     weigh_tenant              . . . . x . .  'none', 1
     declare_redaction         . . . . x . .  'none', 'none', 'none'
@@ -317,6 +318,7 @@ select * from tests.matrix($matrix$
     synapsor_error_codes             x x x x x x x
     synapsor_action_contracts        x x x x x . .
     synapsor_plans                   x x x x x . .
+    synapsor_workflows               x x x x x . .
     synapsor_action_invocations      x x x x x . .
     synapsor_external_actions        x x x x x . .
     synapsor_external_action_events  x x x x x . .

@@ -35,7 +35,9 @@ commit;
 
 -- A run, with an action in it that waits for approval.
 begin;
+select synapsor.declare_workflow('{"workflow": "bounded", "max_steps": 10}');
 select tests.session('acme', 'agent-7', actor_type => 'agent');
+select state from synapsor.start_agent_run('bounded');
 select run_id from synapsor.start_agent_run('refunds', '{"ticket": 7}') \gset
 select step_key from synapsor.record_agent_step(:'run_id', 'lookup', output => '{"found": true}');
 select action_id as waiting from synapsor.propose_external_action(
