@@ -27,7 +27,8 @@ comment on function synapsor.purge is
 max_actions of them, oldest ids first, and returns their number. What remains is a tombstone of
 each idempotency key, so that a repeated proposal is not performed again, and one `Purged` event
 per tenant with the count. What belongs to a run whose workflow contract retains runs stays as long
-as that says, and such a run goes whole afterwards; its steps'' evidence goes after evidence_days. With a session, its tenants; without one, every tenant. Errors: SY003.';
+as that says, and such a run goes whole afterwards; its steps'' evidence goes after evidence_days.
+With a session, its tenants; without one, every tenant. Errors: SY003.';
 
 create or replace function synapsor._purge(before timestamptz, max_actions integer)
 returns integer

@@ -83,7 +83,8 @@ select tests.raises(
 );
 select tests.raises(
     format('select synapsor.declare_workflow(%L)', bad.definition), 'SY002',
-    'a workflow contract is a JSON object', description => format('%s is no definition', coalesce(bad.definition, 'null'))
+    'a workflow contract is a JSON object',
+    description => format('%s is no definition', coalesce(bad.definition, 'null'))
 )
 from (values ('[]'), (null)) as bad (definition);
 select results_eq(
@@ -178,8 +179,10 @@ select tests.raises(
     description => 'another action is refused by ' || asking.call
 )
 from (values
-    ($$select synapsor.propose_external_action(%L, '{"charge_id": "a", "amount_cents": 1}', run_id => tests.known('run'))$$),
-    ($$select synapsor.propose_external_actions(%L, array['{"charge_id": "a", "amount_cents": 1}'::jsonb], run_id => tests.known('run'))$$),
+    ($$select synapsor.propose_external_action(%L, '{"charge_id": "a", "amount_cents": 1}',
+        run_id => tests.known('run'))$$),
+    ($$select synapsor.propose_external_actions(%L, array['{"charge_id": "a", "amount_cents": 1}'::jsonb],
+        run_id => tests.known('run'))$$),
     ($$select synapsor.invoke_action(%L, '{"charge_id": "a", "amount_cents": 1}', run_id => tests.known('run'))$$)
 ) as asking (call);
 select is_empty(
@@ -205,7 +208,8 @@ select tests.raises(
 from (values
     ('synapsor.record_agent_step(%L, ''y'', name => ''billing.read_invoice'')'),
     ('synapsor.checkpoint_agent_run(%L, ''y'')'),
-    ('synapsor.propose_external_action(''billing.issue_refund'', ''{"charge_id": "b", "amount_cents": 1}'', run_id => %L)')
+    ($$synapsor.propose_external_action('billing.issue_refund', '{"charge_id": "b", "amount_cents": 1}',
+        run_id => %L)$$)
 ) as verb (call);
 select synapsor.complete_agent_run(tests.known('run'));
 select tests.session('acme', 'ada', extra => '{"current_invoice_id": "inv_1"}');
@@ -406,7 +410,7 @@ select results_eq(
     $$ values
         (jsonb_build_array('slow', 'slow:checkpoint', 'child', 'completed', 'slow')),
         (jsonb_build_array(repeat('k', 20), 'checkpoint:stp', 'child', 'completed', repeat('k', 20))),
-        (jsonb_build_array('taken:checkpoint', 'taken:checkpoint:checkpoint', 'child', 'completed', 'taken:checkpoint')),
+        ('["taken:checkpoint", "taken:checkpoint:checkpoint", "child", "completed", "taken:checkpoint"]'),
         (jsonb_build_array('taken', 'checkpoint:stp', 'child', 'completed', 'taken')),
         (jsonb_build_array('refund', 'refund:checkpoint', 'child', 'completed', 'refund'))
     $$,
