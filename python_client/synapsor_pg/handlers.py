@@ -10,6 +10,12 @@ with ``delivery.idempotency_key`` and returns what is *known* about the effect:
 An exception is classified by the same question (``classify``). When in doubt it is ``unknown``:
 the database then retries with the same key where the contract says that this is safe, and
 otherwise keeps the action for reconciliation. A doubt is never reported as failed.
+
+The handler of a contract's ``reconcile`` operation asks what became of an ``unknown`` action
+(``delivery.purpose`` is ``reconcile``); it begins nothing and changes nothing. Its answers settle
+the action: ``succeeded`` as succeeded, with response and provider's id as evidence; ``failed``
+as queued, known not done, or with ``retryable=False`` as failed; ``unknown``, and whatever it
+raises, leaves it unknown, to be asked again.
 """
 
 # ruff: noqa: PLR0913 - an outcome has that many sides
@@ -194,6 +200,11 @@ class Delivery:
         return self.claim.attempt
 
     @property
+    def purpose(self) -> str:
+        """``deliver``, or ``reconcile``: find out what became of it."""
+        return self.claim.purpose
+
+    @property
     def run_id(self) -> str | None:
         """The agent run that this action hangs on."""
         return self.claim.run_id
@@ -312,6 +323,15 @@ def nothing_was_sent(error: BaseException) -> bool:
 
 def classify(error: BaseException, delivery: Delivery) -> Outcome:
     """Return what an exception of a handler says about the effect."""
+    if delivery.purpose == "reconcile":
+        # that nobody could be asked is no answer
+        said = error if isinstance(error, HandlerError) else None
+        message = str(error) if said is None else said.message
+        return unknown(
+            type(error).__name__ if said is None else said.error_code,
+            message,
+            retry_after=None if said is None else said.retry_after,
+        )
     if isinstance(error, HandlerError):
         known_not_done = isinstance(error, (RetryableError, RejectedError))
         return Outcome(

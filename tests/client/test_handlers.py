@@ -148,6 +148,16 @@ def test_what_a_handler_raises_on_purpose_is_taken_at_its_word() -> None:
     assert (unknown.status, unknown.error_code) == ("unknown", "garbled")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [RejectedError("gone"), RetryableError("busy"), ConnectionRefusedError(), KeyError("x")],
+)
+def test_that_nobody_could_be_asked_is_no_answer(error: Exception) -> None:
+    outcome = classify(error, a_delivery(purpose="reconcile", begun=False))
+
+    assert (outcome.status, outcome.park) == ("unknown", False)
+
+
 def test_seconds_are_a_duration_too() -> None:
     assert failed("busy", retry_after=2).retry_after == timedelta(seconds=2)
 

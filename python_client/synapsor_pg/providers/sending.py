@@ -98,7 +98,7 @@ def provides(
 
 def _classified(error: Exception, delivery: Delivery, *, asks: bool) -> Outcome:
     message = text_of(error.message if isinstance(error, HandlerError) else str(error))
-    if asks or delivery.claim.purpose == "reconcile":
+    if asks or delivery.purpose == "reconcile":
         return unknown("cannot_ask", message or type(error).__name__)
     if isinstance(error, ConfigurationError):
         return failed(error.error_code, message, retryable=True, retry_after=MEND_WITHIN)
