@@ -196,7 +196,7 @@ def test_all_mistakes_of_all_files_are_told_with_their_lines(
     assert len(workshop.read("select from synapsor.synapsor_action_contracts")) == 1
 
 
-def test_a_definition_may_need_one_that_comes_later(
+def test_every_kind_of_definition_is_declared(
     workshop: Workshop, write: Callable[[str, Any], Path]
 ) -> None:
     policy = {

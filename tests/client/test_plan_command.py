@@ -166,6 +166,20 @@ SCHEMA = {
 }
 
 
+RESIZE = {
+    "type": "object",
+    "properties": {
+        "config": {"type": "object", "properties": {"quality": {"type": "integer", "maximum": 9}}},
+        "parameters": {
+            "type": "object",
+            "required": ["width"],
+            "properties": {"width": {"type": "integer", "minimum": 10}},
+        },
+        "is_dry_run": {"type": "boolean"},
+    },
+}
+
+
 @pytest.fixture
 def contracts(workshop: Workshop) -> Workshop:
     """Contracts of every form of arguments, one of them served by a worker."""
@@ -181,7 +195,7 @@ def contracts(workshop: Workshop) -> Workshop:
             },
             {
                 "action": "lib.resize",
-                "args": {"width": {"type": "integer", "required": True, "minimum": 10}},
+                "args_schema": RESIZE,
                 "provider": "plan",
                 "operation": "Images:Resize",
                 "queue": "images",
@@ -229,11 +243,34 @@ def test_a_sample_shows_what_a_handler_takes(contracts: Workshop) -> None:
     assert "      size: 5  # integer, required, maximum 7, minimum 5\n" in text
     assert "      colour: red  # string, enum red | green\n" in text
     assert "    Type: Images:Resize\n" in text
+    assert "        quality: 1  # integer, maximum 9\n" in text
     assert "      width: 10  # integer, required, minimum 10\n" in text
+    assert "is_dry_run" not in text
 
     with contracts.client("test_caller") as client:
         values = yaml.safe_load(text)["Actions"][0]["Parameters"]["Values"]
         assert client.preview_action("crm.add_contact", values)["violations"] in ([], None)
+
+
+def test_handlers_of_a_module_are_found(
+    contracts: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_plan_handlers.py").write_text(
+        "from synapsor_pg import handler, succeeded\n"
+        "for name in ('Images:Resize', 'Images:Flip'):\n"
+        "    @handler('plan', name)\n"
+        "    def serve(delivery):\n"
+        "        'Turns pictures.'\n"
+        "        return succeeded({})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = ("plan", "sample", "Images:all", "--handlers", "my_plan_handlers")
+    text = done(contracts, "test_caller", *words).out
+    assert "- Name: Flip  # Turns pictures.\n" in text
+    assert "      width: 10  # integer, required, minimum 10\n" in text, "as its contract says"
+    said = call(contracts, "test_caller", *words[:-1], "nosuch")
+    assert said.code == 2
+    assert "cannot load --handlers nosuch" in said.err
 
 
 def test_a_sample_runs(workshop: Workshop, tmp_path: Path) -> None:

@@ -289,16 +289,18 @@ def test_rows_are_bounded_and_the_cursor_stays(
 
     async def watch() -> None:
         async with watching(workshop) as screen:
-            first = workshop.propose(1) + workshop.propose(1)
-            await screen.until(lambda: len(screen.cells("approvals")) == 2)
-            await screen.press("down")
-            workshop.propose(5)
+            table = screen.app.table("approvals")
+            first = [workshop.propose()[0] for _ in range(3)]
             await screen.until(lambda: len(screen.cells("approvals")) == 3)
-            assert screen.app.table("approvals").border_subtitle == "3+"
+            assert table.border_subtitle == "3"
+            await screen.press("down", "down")
+            workshop.propose(5)
+            await screen.until(lambda: table.border_subtitle == "3+")
+            assert [row[0] for row in screen.cells("approvals")] == first
             with workshop.client("test_approver") as client:
                 client.reject_external_action(first[0], "no")
             await screen.until(lambda: screen.cells("approvals")[0][0] == first[1])
-            assert screen.app.table("approvals").cursor_row == 0, "it follows its row"
+            assert table.cursor_row == 1, "it follows its row"
 
     asyncio.run(watch())
 

@@ -199,37 +199,27 @@ def declare(
     as_json: bool,
     keep: bool = True,
 ) -> list[Change]:
-    """Declare them in one transaction; every mistake of every file is told at once.
-
-    A definition that is refused is tried again after the others: it may need one of them.
-    """
+    """Declare them in one transaction; every mistake of every file is told at once."""
     kinds = list(KINDS)
-    waiting = sorted(
+    parts = sorted(
         (each for file in wanted for each in _parts(file)),
         key=lambda each: kinds.index(_kind(each)),
     )
-    order = {id(each): position for position, each in enumerate(waiting)}
-    done: dict[int, Change] = {}
+    changes: list[Change] = []
+    refused: list[tuple[Definition, SynapsorError]] = []
     with (
         connection.transaction(force_rollback=not keep),
-        Progress(
-            console=console(err=True), disable=len(waiting) < SLOW, transient=True
-        ) as progress,
+        Progress(console=console(err=True), disable=len(parts) < SLOW, transient=True) as progress,
     ):
-        task = progress.add_task("reading", total=len(waiting))
-        while waiting:
-            refused: list[tuple[Definition, SynapsorError]] = []
-            for each in waiting:
-                try:
-                    with connection.transaction():
-                        done[order[id(each)]] = _declare_one(connection, each)
-                    progress.advance(task)
-                except SynapsorError as error:
-                    refused.append((each, error))
-            if len(refused) == len(waiting):
-                _refuse(refused, as_json=as_json)
-            waiting = [each for each, _ in refused]
-    return [done[position] for position in sorted(done)]
+        for each in progress.track(parts, description="declaring"):
+            try:
+                with connection.transaction():
+                    changes.append(_declare_one(connection, each))
+            except SynapsorError as error:
+                refused.append((each, error))
+        if refused:
+            _refuse(refused, as_json=as_json)
+    return changes
 
 
 def _parts(of: Definition) -> Iterator[Definition]:

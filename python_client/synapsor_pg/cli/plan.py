@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,9 +37,13 @@ from synapsor_pg.cli.shared import (
     shown,
     told,
 )
+from synapsor_pg.handlers import registry
 
 plan = typer.Typer(no_args_is_help=True, help="Plans: trees of actions.")
 app.add_typer(plan, name="plan", rich_help_panel="Declare")
+
+PLAN_PROVIDER = "plan"
+"""The provider of contracts, and of handlers, that serve plan nodes."""
 
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's name.")]
 Version = Annotated[int | None, typer.Option(help="Default: the latest.")]
@@ -274,12 +281,34 @@ def sample(
                 opened.append(stack.enter_context(connect(dsn)))
             return opened[0]
 
-        text = sample_plan(samples_of(names, _served(modules), connection), verbose=verbose)
+        text = sample_plan(samples_of(names, lambda: _served(modules), connection), verbose=verbose)
     if out is None:
         typer.echo(plain(text), nl=False)
     else:
         out.write_text(text, "utf-8")
 
 
-def _served(modules: list[str] | None) -> dict[str, Sample]:  # noqa: ARG001
-    return {}
+def _served(modules: list[str] | None) -> dict[str, Sample]:
+    """Return the handlers of plan nodes in those modules and in installed packages."""
+    sys.path.insert(0, "")  # they may live in the current folder
+    for module in modules or []:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UsageError(f"cannot load --handlers {module}: {error}") from None
+    for provider in entry_points(group="synapsor_pg.providers"):
+        with suppress(ImportError):  # its extra is not installed
+            provider.load()
+    found = {}
+    for provider_name, operation in registry:
+        registered = registry.get(provider_name, operation)
+        if provider_name == PLAN_PROVIDER and registered is not None:
+            sample = Sample(
+                operation,
+                getattr(registered, "config", None),
+                getattr(registered, "parameters", None),
+            )
+            about = (registered.function.__doc__ or "").strip().splitlines()
+            sample.remarks[""] = about[0] if about else ""
+            found[operation] = sample
+    return found

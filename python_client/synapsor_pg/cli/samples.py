@@ -45,6 +45,11 @@ class Sample:
     parameters: Any = None
     remarks: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def has_layout(self) -> bool:
+        """Whether it says what the handler takes."""
+        return self.config is not None or self.parameters is not None
+
 
 BUILT_IN = {
     "EchoHandler": Sample(
@@ -70,7 +75,7 @@ CORE = "Synapse.Core"
 
 def samples_of(
     handlers: Sequence[str],
-    served: Mapping[str, Sample],
+    served: Callable[[], Mapping[str, Sample]],
     connection: Callable[[], psycopg.Connection[Any]],
 ) -> list[Sample]:
     """Return the samples of handlers; `lib:all` means all that we know of a library."""
@@ -79,7 +84,7 @@ def samples_of(
 
 def _of(
     handler: str,
-    served: Mapping[str, Sample],
+    served: Callable[[], Mapping[str, Sample]],
     connection: Callable[[], psycopg.Connection[Any]],
 ) -> Iterator[Sample]:
     library, _, name = handler.rpartition(":")
@@ -90,19 +95,23 @@ def _of(
         if name == "all":
             yield from BUILT_IN.values()
             return
-        known = BUILT_IN.get(name if name.endswith("Handler") else f"{name}Handler")
-        if known is not None:
-            yield known
+        built_in = BUILT_IN.get(name if name.endswith("Handler") else f"{name}Handler")
+        if built_in is not None:
+            yield built_in
             return
-    found = [
-        each
-        for key, each in served.items()
-        if key == handler or (name == "all" and key.startswith(f"{library}:"))
+    here = served()
+    names = [
+        key for key in here if key == handler or (name == "all" and key.startswith(f"{library}:"))
     ]
+    found: list[Sample] = []
+    for key in names or [handler]:
+        known = here.get(key)
+        if known is not None and known.has_layout:
+            found.append(known)
+        else:
+            found += list(_of_contracts(key, connection())) or ([known] if known else [])
     if not found:
-        found = list(_of_contracts(handler, connection()))
-    if not found:
-        known_here = ", ".join([*BUILT_IN, "action:<namespace.verb>", *served])
+        known_here = ", ".join([*BUILT_IN, "action:<namespace.verb>", *here])
         raise UsageError(f"there is no handler {handler}; known are {known_here}")
     yield from found
 
@@ -139,23 +148,41 @@ def _of_contracts(handler: str, connection: psycopg.Connection[Any]) -> Iterator
     names = [handler, f"{library}{colon}{short}", f"{library}{colon}{short}Handler"]
     rows = fetch(connection, CONTRACTS.format(condition=condition), {"names": names})
     for row in rows:
-        yield _of_contract(handler, row["definition"])
+        yield _of_handler(handler, row["definition"])
+
+
+def _of_handler(kind: str, definition: Layout) -> Sample:
+    """Return the sample of a handler: its contract is told `config` and `parameters` apart."""
+    sample = Sample(kind)
+    if definition.get("description"):
+        sample.remarks[""] = _line(definition["description"])
+    told = _schema_of(definition)["properties"]
+    if "config" in told:
+        sample.config = _example(told["config"], "config", sample.remarks)
+    if "parameters" in told:
+        sample.parameters = _example(told["parameters"], "parameters", sample.remarks)
+    return sample
 
 
 def _of_contract(kind: str, definition: Layout) -> Sample:
     sample = Sample(kind)
     if definition.get("description"):
         sample.remarks[""] = _line(definition["description"])
-    schema = definition.get("args_schema")
-    if schema is None:
-        arguments = definition.get("args") or {}
-        schema = {
-            "type": "object",
-            "properties": arguments,
-            "required": [name for name, of in arguments.items() if of.get("required")],
-        }
-    sample.parameters = _example(schema, "parameters", sample.remarks)
+    sample.parameters = _example(_schema_of(definition), "parameters", sample.remarks)
     return sample
+
+
+def _schema_of(definition: Layout) -> Layout:
+    """Return what a contract says of its arguments, as a schema."""
+    schema = definition.get("args_schema")
+    if isinstance(schema, dict):
+        return {"properties": {}, **schema}
+    arguments = definition.get("args") or {}
+    return {
+        "type": "object",
+        "properties": arguments,
+        "required": [name for name, of in arguments.items() if of.get("required")],
+    }
 
 
 def _example(schema: Any, path: str, remarks: dict[str, str], depth: int = 0) -> Any:
