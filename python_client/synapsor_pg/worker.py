@@ -49,6 +49,7 @@ from synapsor_pg.errors import (
 )
 from synapsor_pg.handlers import ClaimLostError, Delivery, Outcome, Registry
 from synapsor_pg.models import Claim, Confirmation, DeliveryStart
+from synapsor_pg.observer import Observers, WorkerObserver, WorkerStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -174,8 +175,9 @@ class Worker:
 
     ``batch``: how many actions one claim takes; what exceeds the free threads waits here, claimed
     and renewed. ``lease`` None: the contract's. ``drain``: how many seconds a stop waits for
-    handlers. ``checkpoint`` is called with the name of each boundary an action crosses, for tests:
-    claiming, claimed, before_begin, begun, answered, confirmed.
+    handlers. ``observers`` are told what happens (``synapsor_pg.observer``). ``checkpoint`` is
+    called with the name of each boundary an action crosses, for tests: claiming, claimed,
+    before_begin, begun, answered, confirmed.
     """
 
     def __init__(
@@ -195,6 +197,7 @@ class Worker:
         listen_dsn: str | None = None,
         session_token: Callable[[], str] | None = None,
         statement_timeout: float = 30.0,
+        observers: Sequence[WorkerObserver] = (),
         checkpoint: Callable[[str], None] | None = None,
     ) -> None:
         """Prepare; nothing happens before ``run``."""
@@ -216,6 +219,9 @@ class Worker:
         self._listen = listen
         self._session_token = session_token
         self._statement_timeout = f"{int(statement_timeout * 1000)}ms"
+        self._observers = Observers(observers)
+        self._listening = False
+        self._reached_at: float | None = None
         self._checkpoint = checkpoint or (lambda _boundary: None)
         self._owns_pool = isinstance(source, str)
         self._pool = self._own_pool(source) if isinstance(source, str) else source
@@ -279,6 +285,18 @@ class Worker:
             except Exception:
                 LOG.exception("%s failed", loop.__name__)
                 self._over.wait(1.0)
+
+    def status(self) -> WorkerStatus:
+        """Return how the worker is at this moment."""
+        with self._wake:
+            return WorkerStatus(
+                label=self.label,
+                queues=self.queues,
+                held=len(self._held),
+                stopping=self._stop.is_set(),
+                listening=self._listening,
+                reached_database_at=self._reached_at,
+            )
 
     def stop(self) -> None:
         """Ask for a graceful stop: claim nothing more, finish what is sent, release the rest."""
@@ -436,12 +454,14 @@ class Worker:
             except TRANSIENT as error:
                 failures += 1
                 LOG.warning("cannot claim from %s: %s", name, _first_line(error))
+                self._observers.tell("database_failed", "claim", error)
                 self._pool.check()
                 self._stop.wait(random.uniform(0.05, min(10.0, 0.2 * 2**failures)))  # noqa: S311
-            except (SynapsorError, psycopg.Error):
+            except (SynapsorError, psycopg.Error) as error:
                 if not ever:
                     raise  # a worker that may not claim at all should say so and exit
                 failures += 1
+                self._observers.tell("database_failed", "claim", error)
                 LOG.exception("the database refuses a claim from %s", name)
                 self._stop.wait(random.uniform(1.0, 10.0))  # noqa: S311
             else:
@@ -486,6 +506,8 @@ class Worker:
                 worker_label=self.label,
                 begin=False,
             )
+        self._reached_at = time.monotonic()
+        self._observers.tell("claimed", name, claims)
         if not claims:
             return 0
         self._checkpoint("claimed")
@@ -550,7 +572,8 @@ class Worker:
         try:
             if registration.begin == "auto":
                 delivery.begin()
-            outcome = registration.function(delivery)
+            with self._observers.handling(delivery):
+                outcome = registration.function(delivery)
             if not isinstance(outcome, Outcome):
                 outcome = handlers.unknown(
                     "InvalidOutcome",
@@ -569,6 +592,7 @@ class Worker:
             LOG.debug("handler of %s raised", delivery.action_id, exc_info=error)
             outcome = handlers.classify(error, delivery)
         held.answered = True
+        self._observers.tell("answered", delivery, outcome, time.monotonic() - held.started_at)
         self._checkpoint("answered")
         self._report(held, outcome)
 
@@ -625,6 +649,7 @@ class Worker:
             raise beginning.error
         delivery.begun = True
         self._log(logging.DEBUG, "begun", delivery)
+        self._observers.tell("began", delivery)
         self._checkpoint("begun")
 
     def _begin_batch(self, beginnings: list[_Beginning]) -> None:
@@ -637,6 +662,7 @@ class Worker:
                 except TRANSIENT as error:
                     failures += 1
                     LOG.warning("cannot begin: %s", _first_line(error))
+                    self._observers.tell("database_failed", "begin", error)
                     self._pause(failures, longest=1.0)
                 else:
                     return
@@ -696,6 +722,7 @@ class Worker:
             except TRANSIENT as error:
                 failures += 1
                 LOG.warning("cannot confirm %d outcomes: %s", len(items), _first_line(error))
+                self._observers.tell("database_failed", "confirm", error)
                 if self._over.is_set():
                     return
                 self._pool.check()
@@ -739,6 +766,7 @@ class Worker:
             results = client.confirm_external_actions([each for _held, each in items])
         self._checkpoint("confirmed")
         for (held, confirmation), result in zip(items, results, strict=True):
+            self._observers.tell("confirmed", held.delivery, confirmation, result)
             if held.evidence_only:
                 pass
             elif result.accepted:
@@ -820,6 +848,7 @@ class Worker:
                 error = None
                 level = logging.WARNING if delivery.begun else logging.INFO
                 self._log(level, "released", delivery, error=because, status=action.status)
+                self._observers.tell("released", delivery, because)
                 break
         if error is not None:
             self._log(logging.WARNING, "not released", delivery, error=_first_line(error))
@@ -890,6 +919,7 @@ class Worker:
             delivery.cancelled_because = because
             delivery.cancelled.set()
             self._log(logging.WARNING, "cancelled", delivery, error=because)
+            self._observers.tell("cancelled", delivery, because)
 
     # keeping house and listening
 
@@ -922,13 +952,21 @@ class Worker:
                 with psycopg.connect(self._listen_dsn, autocommit=True) as connection:
                     connection.execute(f"listen {CHANNEL}")
                     failures = 0
+                    self._heard(up=True)
                     self._notify()  # whatever was said while nobody listened
                     self._hear(connection)
             except psycopg.Error as error:
                 if not self._over.is_set():
                     failures += 1
                     LOG.warning("cannot listen: %s", _first_line(error))
+                    self._observers.tell("database_failed", "listen", error)
+                    self._heard(up=False)
                     self._pause(failures)
+
+    def _heard(self, *, up: bool) -> None:
+        if self._listening != up:
+            self._listening = up
+            self._observers.tell("listening", up)
 
     def _hear(self, connection: psycopg.Connection[Any]) -> None:
         probe_at = time.monotonic() + PROBE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -28,11 +29,13 @@ from synapsor_pg import (
     unknown,
 )
 from synapsor_pg.errors import SessionInvalidError
+from synapsor_pg.observer import WorkerObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from support.database import Database
+    from synapsor_pg.models import Claim, Confirmation, ConfirmationResult
 
 
 def handle(workshop: Workshop, function: Callable[[Delivery], Outcome], **options: Any) -> None:
@@ -581,3 +584,49 @@ def signed(kid: str, secret: str, claims: dict[str, Any]) -> str:
     body = ".".join(encoded(json.dumps(part).encode()) for part in (header, claims))
     digest = hmac.new(secret.encode(), body.encode(), hashlib.sha256).digest()
     return f"{body}.{encoded(digest)}"
+
+
+def test_observers_hear_what_happens_and_disturb_nothing(workshop: Workshop) -> None:
+    heard: list[str] = []
+
+    class Listener(WorkerObserver):
+        @contextlib.contextmanager
+        def handling(self, delivery: Delivery) -> Iterator[None]:
+            heard.append(f"handling {delivery.attempt}")
+            yield
+            heard.append("handled")
+
+        def claimed(self, queue: str, claims: Sequence[Claim]) -> None:
+            heard.append(f"claimed {len(claims)} of {queue}")
+
+        def began(self, delivery: Delivery) -> None:
+            heard.append(f"began {delivery.action_id[:4]}")
+
+        def answered(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
+            heard.append(f"answered {outcome.status} {delivery.attempt} {seconds >= 0}")
+
+        def confirmed(
+            self, delivery: Delivery, confirmation: Confirmation, result: ConfirmationResult
+        ) -> None:
+            heard.append(f"confirmed {confirmation.status} {result.status} {delivery.attempt}")
+
+    class Broken(WorkerObserver):
+        def __getattribute__(self, name: str) -> Any:
+            if name.startswith("__"):
+                return super().__getattribute__(name)
+            raise RuntimeError(name)
+
+    handle(workshop, lambda _delivery: succeeded())
+    actions = workshop.propose()
+    with workshop.working(observers=[Broken(), Listener()]) as worker:
+        assert workshop.wait_for(actions) == ["succeeded"]
+        wait_until(lambda: worker.status().listening and worker.status().held == 0)
+        assert worker.status().reached_database_at is not None
+    assert [each for each in heard if not each.startswith("claimed 0")] == [
+        f"claimed 1 of {QUEUE}",
+        "began act_",
+        "handling 1",
+        "handled",
+        "answered succeeded 1 True",
+        "confirmed succeeded succeeded 1",
+    ]
