@@ -201,6 +201,14 @@ def test_a_stop_is_made_seen_and_lifted(workshop: Workshop) -> None:
     assert said.json["kind"] == "all"
 
 
+def test_what_waits_is_read_from_what_is_open(workshop: Workshop) -> None:
+    """Else the list takes as long as there is history."""
+    rows = workshop.read("explain select * from synapsor.synapsor_pending_approvals")
+    lines = [row["QUERY PLAN"].strip() for row in rows]
+    [scan] = [at for at, line in enumerate(lines) if "on action_invocations invocation" in line]
+    assert lines[scan + 1] == "Index Cond: (action_id = open.action_id)"
+
+
 def test_a_token_is_the_session_of_every_command(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from synapsor_pg.cli.shared import (
     AsJson,
     Dsn,
     Exit,
+    busy,
     connect,
     console,
     plain,
@@ -45,9 +46,10 @@ def doctor(
     """
     with told(as_json=as_json), connect(dsn, autocommit=True) as connection:
         patient = Patient(dsn, listen_dsn or dsn, connection)
-        findings = [
-            each for each in examine(patient) if not quiet or each.severity is not Severity.OK
-        ]
+        with busy("examining"):
+            findings = [
+                each for each in examine(patient) if not quiet or each.severity is not Severity.OK
+            ]
     worst = max((each.severity for each in findings), default=Severity.OK)
     if as_json:
         print_json(

@@ -21,6 +21,7 @@ from synapsor_pg.cli.shared import (
     AsJson,
     Dsn,
     UsageError,
+    busy,
     client_of,
     connect,
     fetch,
@@ -91,14 +92,15 @@ def draw(dot: str, target: Path | None, name: str, *, open_it: bool) -> None:
     target = target or Path(tempfile.mkdtemp(prefix="synapsor-")) / f"{name}.svg"
     kind = target.suffix.lower().removeprefix(".") or "svg"
     try:
-        subprocess.run(  # noqa: S603 - a list, no shell
-            ["dot", f"-T{kind}", "-o", str(target)],  # noqa: S607 - as the user's PATH has it
-            input=dot,
-            text=True,
-            capture_output=True,
-            check=True,
-            timeout=RENDERING,
-        )
+        with busy("drawing"):
+            subprocess.run(  # noqa: S603 - a list, no shell
+                ["dot", f"-T{kind}", "-o", str(target)],  # noqa: S607 - as the user's PATH has it
+                input=dot,
+                text=True,
+                capture_output=True,
+                check=True,
+                timeout=RENDERING,
+            )
     except subprocess.CalledProcessError as error:
         raise UsageError(f"graphviz cannot draw it: {error.stderr.strip()}") from None
     except subprocess.TimeoutExpired:

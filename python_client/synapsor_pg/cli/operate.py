@@ -19,6 +19,7 @@ from synapsor_pg.cli.shared import (
     Dsn,
     UsageError,
     Yes,
+    busy,
     client_of,
     confirm,
     connect,
@@ -141,7 +142,7 @@ def quarantine(
     """After a restore with loss: halt all delivery; what may have been sent becomes unknown."""
     with told(role="synapsor_admin", as_json=as_json):
         confirm("Halt all delivery, and make every unfinished action unknown?", yes=yes)
-        with client_of(dsn) as client:
+        with busy("halting"), client_of(dsn) as client:
             count = client.quarantine_after_restore(reason)
     if as_json:
         print_json({"quarantined": count})

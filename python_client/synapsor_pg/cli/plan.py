@@ -27,6 +27,7 @@ from synapsor_pg.cli.shared import (
     Dsn,
     Exit,
     UsageError,
+    busy,
     client_of,
     connect,
     fail,
@@ -196,7 +197,8 @@ def start(
         run = asdict(started)
         if wait:
             typer.echo(f"{run['run_id']} is {run['state']}", err=True)
-            run = _wait(dsn, run)
+            with busy("waiting"):
+                run = _wait(dsn, run)
     if as_json:
         print_json(run)
     else:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import unicodedata
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -288,6 +288,12 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(shown(row[name])) for name in columns))
     console().print(table)
+
+
+def busy(what: str) -> AbstractContextManager[Any]:
+    """Tell a person that something takes its time."""
+    screen = console(err=True)
+    return screen.status(what) if screen.is_terminal else nullcontext()
 
 
 def is_terminal() -> bool:
