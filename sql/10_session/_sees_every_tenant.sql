@@ -7,7 +7,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    nonce constant text := current_setting('synapsor.every_tenant', true);
+    -- Not null: null and … would still start Python.
+    nonce constant text := coalesce(current_setting('synapsor.every_tenant', true), '');
 begin
     if nonce <> ''
         and synapsor._is_every_tenant_nonce(nonce, synapsor._transaction_stamp())
