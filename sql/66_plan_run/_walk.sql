@@ -7,8 +7,6 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 -- A plan made while the tables were small would read all of them for every step.
 set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $function$
 declare
     opened record;
@@ -59,10 +57,16 @@ begin
         end loop;
     end if;
     for work in
-        select stored as step, declared as node
+        select stored as step, below.declared as node
         from synapsor.run_steps as stored
-        inner join synapsor.plan_nodes as declared
-            on declared.plan_id = walk.plan_id and declared.node = stored.node
+        -- offset 0, here and below: one look-up each, whatever the planner believes of tables that
+        -- have grown a moment ago.
+        cross join lateral (
+            select declared
+            from synapsor.plan_nodes as declared
+            where declared.plan_id = walk.plan_id and declared.node = stored.node
+            offset 0
+        ) as below
         where stored.run_id = walk.run_id and stored.step_key = any(step_keys)
         order by stored.sequence
     loop
@@ -178,8 +182,18 @@ begin
     update synapsor.run_steps as stored
     set phase = step.phase, pending = step.pending, branch_status = step.branch_status,
         query_status = step.query_status
-    from unnest(opened) as step
-    where stored.run_id = walk.run_id and stored.step_key = step.step_key;
+    from (
+        select located.place, step.*
+        from unnest(opened) as step
+        cross join lateral (
+            select old.ctid as place
+            from synapsor.run_steps as old
+            where old.run_id = walk.run_id and old.step_key = step.step_key
+            offset 0
+        ) as located
+        offset 0
+    ) as step
+    where stored.ctid = step.place;
 end;
 $function$;
 
@@ -209,6 +223,17 @@ begin
         group by step.parent_step_key
     ),
 
+    located as materialized (
+        select report.*, place.place
+        from reports as report
+        cross join lateral (
+            select old.ctid as place
+            from synapsor.run_steps as old
+            where old.run_id = walk.run_id and old.step_key = report.parent_step_key
+            offset 0
+        ) as place
+    ),
+
     told as (
         update synapsor.run_steps as parent
         set pending = parent.pending - report.number,
@@ -216,8 +241,8 @@ begin
                 greatest(synapsor._status_value(parent.branch_status), report.branch)
             ),
             query_status = greatest(parent.query_status, report.query_status)
-        from reports as report
-        where parent.run_id = walk.run_id and parent.step_key = report.parent_step_key
+        from located as report
+        where parent.ctid = report.place
         returning parent.step_key, parent.pending, parent.sequence
     ),
 
