@@ -65,11 +65,14 @@ def test_a_folder_holds_a_file_for_each(folder: Path) -> None:
     assert setting("stripe", "api_key", "eu-west") is None
 
 
-@pytest.mark.parametrize("account", ["../secrets", "a/b", "..", "x.api_key/..", "", "a\x00b"])
+@pytest.mark.parametrize(
+    "account", ["../secrets", "a/../secrets", "a/b", "..", "x.api_key/..", "", "a\x00b"]
+)
 def test_an_account_never_leads_out_of_the_folder(folder: Path, account: str) -> None:
-    inner = folder / "inner"
-    inner.mkdir()
+    for name in ("inner", "stripe.a", "stripe.x.api_key"):
+        (folder / name).mkdir()
     put(folder / "secrets.api_key", "stolen")
+    put(folder / "stripe.a" / "b.api_key", "stolen")
 
     assert setting("stripe", "api_key", account) is None
 

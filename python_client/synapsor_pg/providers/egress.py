@@ -244,7 +244,7 @@ class Egress:
             follow = answer.status in SAME_METHOD or (
                 method == "GET" and answer.status in {301, 302}
             )
-            if not self.redirects or not follow or location is None:
+            if not follow or location is None:
                 return answer
             try:
                 url = str(target.join(location))
