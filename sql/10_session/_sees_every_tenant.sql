@@ -7,7 +7,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    -- Not null: null and … would still start Python.
+    -- Not null: an AND evaluates its other side to see whether it is false.
     nonce constant text := coalesce(current_setting('synapsor.every_tenant', true), '');
 begin
     if nonce <> ''

@@ -18,7 +18,24 @@ select
             from synapsor.role_bindings as binding
             where binding.login = session_user
         )
-    end as sees_every_tenant
+    end as sees_every_tenant,
+    -- One look for both: null only where every tenant is seen.
+    case
+        when setting.is_in_use
+            then case
+                when not synapsor._sees_every_tenant() then coalesce(synapsor._visible_tenants(), '{}')
+            end
+        when coalesce((
+            select binding.context -> 'tenants' = '"*"'
+            from synapsor.role_bindings as binding
+            where binding.login = session_user
+        ), false) then null
+        else coalesce((
+            select binding.tenants
+            from synapsor.role_bindings as binding
+            where binding.login = session_user
+        ), '{}')
+    end as seen
 from (
     select
         coalesce(current_setting('synapsor.session', true), '') <> ''
@@ -26,4 +43,5 @@ from (
 ) as setting;
 
 comment on view synapsor._wall is
-'The tenants the session of whoever asks sees by name, and whether it sees every one; internal.';
+'The tenants the session of whoever asks sees by name, whether it sees every one, and both in one:
+the tenants seen, null for every one; internal.';

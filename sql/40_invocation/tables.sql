@@ -46,8 +46,7 @@ where parent_action_id is not null;
 alter table synapsor.action_invocations enable row level security;
 alter table synapsor.action_invocations force row level security;
 create policy tenants_see_their_own on synapsor.action_invocations using (
-    tenant_id = any((select wall.tenants from synapsor._wall as wall)::text[])
-    or (select wall.sees_every_tenant from synapsor._wall as wall)
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.action_invocations is

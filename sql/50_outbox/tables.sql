@@ -72,8 +72,7 @@ where ordering_key is not null and status in ('queued', 'claimed', 'unknown');
 alter table synapsor.open_external_actions enable row level security;
 alter table synapsor.open_external_actions force row level security;
 create policy tenants_see_their_own on synapsor.open_external_actions using (
-    tenant_id = any((select wall.tenants from synapsor._wall as wall)::text[])
-    or (select wall.sees_every_tenant from synapsor._wall as wall)
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.open_external_actions is
@@ -129,8 +128,7 @@ create table synapsor.ordering_lanes (
 alter table synapsor.ordering_lanes enable row level security;
 alter table synapsor.ordering_lanes force row level security;
 create policy tenants_see_their_own on synapsor.ordering_lanes using (
-    tenant_id = any((select wall.tenants from synapsor._wall as wall)::text[])
-    or (select wall.sees_every_tenant from synapsor._wall as wall)
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.ordering_lanes is

@@ -27,6 +27,21 @@ declare
     merges boolean := false;
     allotted integer[] := array[]::integer[];
 begin
+    if cardinality(flows) = 1 and turn.used is null and not suspended.has_weights then
+        allotment.shares := array[least(wanted, flows[1].most)];
+        allotment.next := row(flows[1].tenant_id, null)::synapsor.turn;
+        return allotment;
+    end if;
+    if suspended.has_weights then
+        flows := array(
+            select row(
+                given.tenant_id, given.account_id, coalesce(weighed.weight, 1), given.is_governed, given.most
+            )::synapsor.flow
+            from unnest(flows) with ordinality as given (tenant_id, account_id, weight, is_governed, most, place)
+            left join synapsor.tenant_weights as weighed using (tenant_id)
+            order by given.place
+        );
+    end if;
     foreach flow in array flows loop
         if flow.tenant_id = tenants[place] then
             merges := true;

@@ -36,11 +36,14 @@ begin
             worker_principal = principal,
             worker_label = _lease.worker_label,
             purpose = _lease.purpose
-        from synapsor.action_contracts as contract, synapsor.open_external_actions as before
+        from synapsor.action_contracts as contract
         where open.action_id = any(action_ids) and contract.contract_id = open.contract_id
-            and before.action_id = open.action_id
-        returning open.*, before.first_delivery_at as delivered_before, contract.provider, contract.operation,
-            contract.reconcile_operation
+        -- Each column that is named here costs every claim: only what is read below.
+        returning open.action_id, open.tenant_id, open.claim_token, open.last_sequence, open.attempts,
+            open.deliveries_lost, open.generation, open.rank, open.position, open.queue, open.lease_expires_at,
+            open.delivery_started_at, open.first_delivery_at, contract.provider,
+            case open.purpose when 'reconcile' then contract.reconcile_operation else contract.operation end
+            as operation
     ),
 
     recorded as (
@@ -51,20 +54,26 @@ begin
         select
             leased.action_id, leased.last_sequence, leased.attempts, leased.tenant_id,
             'Claimed', 'claimed', principal, claimed_at, leased.claim_token, leased.lease_expires_at,
-            leased.delivery_started_at, principal, leased.worker_label,
-            case when leased.purpose = 'reconcile' then 'to reconcile' end
+            leased.delivery_started_at, principal, _lease.worker_label,
+            case when _lease.purpose = 'reconcile' then 'to reconcile' end
         from leased
     )
 
     select
         leased.action_id, leased.claim_token, leased.tenant_id, invocation.action, invocation.version,
         leased.provider, invocation.account,
-        case leased.purpose when 'reconcile' then leased.reconcile_operation else leased.operation end,
+        leased.operation,
         leased.queue,
         (document.intent -> 'arguments') || (document.intent -> 'hidden'),
         invocation.intent, encode(invocation.digest, 'hex'),
         invocation.idempotency_key || case when leased.generation > 1 then '#' || leased.generation else '' end,
-        leased.attempts::integer, leased.lease_expires_at, leased.delivered_before, leased.purpose,
+        leased.attempts::integer, leased.lease_expires_at,
+        -- The first attempt was none before, though it is begun by now.
+        case
+            when leased.delivery_started_at is null or leased.attempts > 1 or leased.deliveries_lost > 0
+                then leased.first_delivery_at
+        end,
+        _lease.purpose,
         invocation.run_id, invocation.step_key, coalesce(invocation.correlation_id, invocation.action_id),
         invocation.traceparent
     from leased

@@ -31,9 +31,6 @@ begin
             where known.provider = any(providers)
         );
     end if;
-    -- A negative priority puts rank behind the due time: look that much further ahead.
-    select make_interval(mins => greatest(-min(contract.priority), 0)) into suspended.rank_ahead
-    from synapsor.action_contracts as contract;
     return suspended;
 end;
 $function$;

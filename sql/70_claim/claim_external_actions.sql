@@ -19,14 +19,16 @@ set enable_bitmapscan = off
 as $function$
 declare
     claimed_at timestamptz := synapsor._now();
-    principal constant text := synapsor._session() ->> 'principal';
-    sees_every constant boolean := synapsor._sees_every_tenant();
-    tenants constant text[] := synapsor._visible_tenants();
+    session constant jsonb := synapsor._session();
+    sees_every constant boolean := coalesce(session -> 'tenants' = '"*"', false);
+    tenants constant text[] := synapsor._tenants_of(session);
+    outlook record;
     suspended synapsor.suspended;
     wanted integer := max_actions;
     -- Large claims take several of a tenant at a turn: it is fair enough, and dearer otherwise.
     quantum integer := ceil(sqrt(greatest(max_actions, 1)));
     turn synapsor.turn;
+    wanted_tenants integer;
     flows synapsor.flow[];
     allotted synapsor.allotment;
     exhausted text[] := array[]::text[];
@@ -36,6 +38,7 @@ declare
     missed text;
     served text[];
     candidates text[];
+    special_ids text[];
     special synapsor.open_external_actions[];
     claimable text[] := array[]::text[];
     passed_over text[] := array[]::text[];
@@ -62,17 +65,35 @@ begin
     if not sees_every and tenants = '{}' then
         perform synapsor._warn_without_tenant();
     end if;
-    suspended := synapsor._suspended_on(queue);
-    if suspended.everything then
-        return;
+    -- Nearly always none of this is the case, which one statement finds out.
+    select
+        exists(select from synapsor.suspensions) as is_suspended,
+        exists(
+            select from synapsor.open_external_actions as lost
+            where lost.status = 'claimed' and lost.lease_expires_at <= claimed_at
+        ) as has_lost,
+        exists(
+            select from synapsor.idle_queues as idle where idle.queue = claim_external_actions.queue
+        ) as is_idle,
+        exists(select from synapsor.provider_limits) as has_limits,
+        exists(select from synapsor.tenant_weights) as has_weights,
+        -- A negative priority puts rank behind the due time: look that much further ahead.
+        make_interval(mins => greatest(-(select min(contract.priority) from synapsor.action_contracts as contract), 0))
+        as rank_ahead
+    into outlook;
+    if outlook.is_suspended then
+        suspended := synapsor._suspended_on(queue);
+        if suspended.everything then
+            return;
+        end if;
     end if;
+    suspended.rank_ahead := outlook.rank_ahead;
+    suspended.has_limits := outlook.has_limits;
+    suspended.has_weights := outlook.has_weights;
 
     -- Whoever asks for work takes back what was lost, so that a take-over waits for no
     -- housekeeping.
-    if exists (
-        select from synapsor.open_external_actions as lost
-        where lost.status = 'claimed' and lost.lease_expires_at <= claimed_at
-    ) then
+    if outlook.has_lost then
         perform synapsor.expire_claims(100);
         claimed_at := synapsor._now();
     end if;
@@ -80,25 +101,30 @@ begin
     if purpose = 'reconcile' then
         claimable := synapsor._reconcilable(queue, max_actions, suspended);
     else
-        turn := synapsor._turn(queue);
+        turn := synapsor._whose_turn(queue);
         loop
             -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds
             -- are bounded.
             for round in 1..20 loop
-                flows := synapsor._ready_flows(
-                    queue, turn, (wanted + quantum - 1) / quantum, suspended, exhausted, claimed_at
-                );
+                wanted_tenants := (wanted + quantum - 1) / quantum;
+                flows := case
+                    when sees_every
+                        then synapsor._ready_flows(queue, turn, wanted_tenants, suspended, exhausted, claimed_at)
+                    else synapsor._ready_flows_of(
+                        tenants, queue, turn, wanted_tenants, suspended, exhausted, claimed_at
+                    )
+                end;
                 exit when flows is null;
                 allotted := synapsor._allot(
                     queue, flows, turn, wanted, quantum, suspended, claimable || passed_over, claimed_at
                 );
                 select
-                    array_agg(ready.action_id order by ready.rank, ready.position) filter (where not ready.is_special),
-                    array_agg(ready.state order by ready.rank, ready.position) filter (where ready.is_special),
+                    array_agg(ready.action_id) filter (where not ready.is_special),
+                    array_agg(ready.action_id) filter (where ready.is_special),
                     array_agg(ready.tenant_id)
-                into candidates, special, served
+                into candidates, special_ids, served
                 from (
-                    select open.action_id, open.tenant_id, open.rank, open.position, open.state,
+                    select open.action_id, open.tenant_id,
                         open.ordering_key is not null
                         or coalesce(open.expires_at <= claimed_at, false)
                         or open.deliveries_lost > 0
@@ -110,7 +136,8 @@ begin
                         ) as is_special
                     from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place)
                     cross join lateral (
-                        select stored.*, stored as state
+                        select stored.action_id, stored.tenant_id, stored.ordering_key, stored.expires_at,
+                            stored.deliveries_lost
                         from synapsor.open_external_actions as stored
                         where stored.queue = claim_external_actions.queue and stored.tenant_id = flow.tenant_id
                             and stored.account_id = flow.account_id and stored.status = 'queued'
@@ -129,16 +156,26 @@ begin
                     inner join synapsor.action_invocations as invocation using (action_id)
                 ) as ready;
                 claimable := claimable || coalesce(candidates, '{}');
-                if special is not null then
+                if special_ids is not null then
+                    special := array(
+                        select stored
+                        from synapsor.open_external_actions as stored
+                        where stored.action_id = any(special_ids)
+                        order by stored.rank, stored.position
+                    );
                     examined := synapsor._examine(special, lease);
                     claimable := claimable || examined.claimable;
                     passed_over := passed_over || examined.passed_over;
                 end if;
-                select
-                    ring || array_agg(flow.tenant_id order by flow.place),
-                    governed || array_agg(flow.account_id) filter (where flow.is_governed)
-                into ring, governed
-                from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place);
+                if outlook.has_limits then
+                    select
+                        ring || array_agg(flow.tenant_id order by flow.place),
+                        governed || array_agg(flow.account_id) filter (where flow.is_governed)
+                    into ring, governed
+                    from unnest(flows) with ordinality as flow (
+                        tenant_id, account_id, weight, is_governed, most, place
+                    );
+                end if;
                 turn := allotted.next;
                 wanted := max_actions - cardinality(claimable);
                 exit when wanted <= 0;
@@ -172,16 +209,18 @@ begin
         on conflict on constraint idle_queues_pkey do nothing;
         return;
     end if;
-    delete from synapsor.idle_queues as idle
-    where idle.queue = (
-        select awake.queue from synapsor.idle_queues as awake
-        where awake.queue = claim_external_actions.queue
-        for update skip locked
-    );
+    if outlook.is_idle then
+        delete from synapsor.idle_queues as idle
+        where idle.queue = (
+            select awake.queue from synapsor.idle_queues as awake
+            where awake.queue = claim_external_actions.queue
+            for update skip locked
+        );
+    end if;
     return query
     select claimed.*
     from synapsor._lease(
-        claimable, principal, left(worker_label, 255), lease, purpose, "begin", limited, claimed_at
+        claimable, session ->> 'principal', left(worker_label, 255), lease, purpose, "begin", limited, claimed_at
     ) as claimed;
 end;
 $function$;

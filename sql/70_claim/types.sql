@@ -32,11 +32,14 @@ create type synapsor.suspended as (
     principals text [],
     contracts integer [],
     accounts integer [],
-    rank_ahead interval
+    rank_ahead interval,
+    has_limits boolean,
+    has_weights boolean
 );
 
 comment on type synapsor.suspended is
-'What a claim on one queue has to leave out; null where nothing of that kind is suspended.';
+'What a claim on one queue has to leave out, null where nothing of that kind is suspended; how far
+ahead of its time a rank may be; and whether any provider has limits or any tenant a weight.';
 
 create type synapsor.flow as (
     tenant_id text,

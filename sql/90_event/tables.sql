@@ -23,8 +23,7 @@ create table synapsor.external_action_events (
 alter table synapsor.external_action_events enable row level security;
 alter table synapsor.external_action_events force row level security;
 create policy tenants_see_their_own on synapsor.external_action_events using (
-    tenant_id = any((select wall.tenants from synapsor._wall as wall)::text[])
-    or (select wall.sees_every_tenant from synapsor._wall as wall)
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.external_action_events is

@@ -171,7 +171,11 @@ from unnest(array['null, 1', ''''', 1', '''acme'', 0', '''acme'', 101', '''acme'
 set session authorization test_worker;
 select tests.turns(1);
 select is(tests.counted(tests.turns(50)), 'a 30, g 10, i 10', 'has three times the turns');
-select is(tests.counted(tests.turns(1, 50)), 'a 30, g 10, i 10', 'and the share of a batch');
+-- Give or take what is left of the turn before.
+select matches(
+    tests.counted(tests.turns(1, 50)), '^a (29|30|31), g (9|10|11), i (9|10|11)$',
+    'and the share of a batch'
+);
 reset session authorization;
 select synapsor.weigh_tenant('acme', 1);
 

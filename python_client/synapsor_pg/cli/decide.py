@@ -97,7 +97,6 @@ def pending(
             "reason",
             "expires",
         ],
-        whole=["action_id", "action"],
         nothing="nothing waits for a reviewer",
     )
 
