@@ -711,7 +711,7 @@ class Client:
             correlation_id=correlation_id,
         )
 
-    def cancel_run(self, run_id: str, reason: str) -> Run:
+    def cancel_run(self, run_id: str, reason: str | None = None) -> Run:
         """Start nothing new of a run; what is claimed finishes, what took effect is undone."""
         return self._row("cancel_run", Run, run_id=run_id, reason=reason)
 

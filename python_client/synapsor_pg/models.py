@@ -316,15 +316,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
-    """One version of the contract that bounds an agent's run."""
+    """One version of the contract that bounds an agent's run (``synapsor_workflows``)."""
 
     workflow: str
     version: int
+    label: str | None
     definition: JsonObject
-    label: str | None = None
-    digest: str | None = None
-    declared_by: str | None = None
-    declared_at: datetime | None = None
+    declared_by: str
+    declared_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,14 +210,18 @@ def test_every_kind_of_definition_is_declared(
         "transitions": [{"from": "new", "to": "known", "action": ACTION}],
     }
     provider = {"provider": "crm", "concurrency": {"max": 3}}
+    workflow = {"workflow": "support.agent", "max_steps": 5}
+    plan = {"Name": "Say", "Actions": [{"Name": "Say", "Handler": {"Type": "EchoHandler"}}]}
     file = write("all.json", {"definitions": [CONTRACT | {"policies": [policy["policy"]]}]})
-    other = write("more.json", [machine, provider, policy])
+    other = write("more.json", [plan, workflow, machine, provider, policy])
     words = ("test_admin", "contracts", "apply", str(file), str(other), "--json")
     first = done(workshop, *words).json
     assert {each["kind"]: each["changed"] for each in first} == {
         "policy": True,
         "state machine": True,
         "provider": True,
+        "workflow": True,
+        "plan": True,
         "action": True,
     }
     assert not any(each["changed"] for each in done(workshop, *words).json)

@@ -96,6 +96,30 @@ def test_a_list_of_actions_is_a_plan_too(workshop: Workshop, tmp_path: Path) -> 
     assert done(workshop, "test_caller", "plan", "start", "failing").code == 0
 
 
+def test_a_run_is_cancelled_and_a_failed_one_resumed(workshop: Workshop, tmp_path: Path) -> None:
+    workshop.declare(approval={"required": True})
+    file = tmp_path / "waiting.yaml"
+    file.write_text(
+        "- Name: Ask\n"
+        "  Handler: {Type: 'action:crm.update_contact'}\n"
+        "  Parameters: {Values: {contact: c1}}\n"
+    )
+    done(workshop, "test_admin", "plan", "apply", str(file))
+    run = done(workshop, "test_caller", "plan", "start", "waiting", "--json").json["run_id"]
+    [waiting] = done(workshop, "test_approver", "pending", "--json").json
+    said = done(workshop, "test_caller", "cancel", run, "--reason", "changed my mind")
+    assert said.out == f"{run} is cancelled\n"
+    assert workshop.statuses([waiting["action_id"]]) == ["cancelled"]
+    assert "changed my mind" in done(workshop, "test_caller", "explain", run).out
+
+    file.write_text(LIST)
+    done(workshop, "test_admin", "plan", "apply", str(file))
+    run = call(workshop, "test_caller", "plan", "start", "waiting", "--json").json["run_id"]
+    said = done(workshop, "test_caller", "resume", run, "--json")
+    assert said.json["run_id"] == run
+    assert call(workshop, "test_caller", "resume", "run_nosuch").err.startswith("SY011")
+
+
 def test_parameters_come_as_words_or_as_json(workshop: Workshop, plan_file: Path) -> None:
     done(workshop, "test_admin", "plan", "apply", str(plan_file))
     given = plan_file.with_name("given.json")

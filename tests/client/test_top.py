@@ -331,6 +331,22 @@ def test_a_stranger_is_told_why_there_is_nothing(workshop: Workshop) -> None:
     asyncio.run(watch())
 
 
+def test_what_an_older_extension_lacks_is_left_out(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = ("synapsor_to_come", "select * from synapsor.synapsor_to_come limit %(most)s")
+    monkeypatch.setitem(snapshots.PARTS, "providers", part)
+
+    async def watch() -> None:
+        async with watching(workshop) as screen:
+            assert "not in this version" in str(screen.app.table("providers").border_title)
+            workshop.propose()
+            await screen.until(lambda: screen.cells("queues"))
+
+    asyncio.run(watch())
+    assert "providers" not in done(workshop, "test_auditor", "top", "--json").json
+
+
 def test_one_look_is_one_statement(workshop: Workshop) -> None:
     with contextlib.closing(Feed(workshop.database("test_auditor"))) as feed:
         feed.look()
