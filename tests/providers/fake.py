@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -38,6 +40,9 @@ FAULTS = frozenset(
         "twice",  # two answers
     }
 )
+CERTIFICATE = Path(__file__).with_name("certificate") / "certificate.pem"
+"""Of localhost, with its key beside it."""
+
 TWO_MEGABYTES = 2 * 1024 * 1024
 DONE_BEFORE = frozenset({"cut_after", "drip", "error_after", "flood", "garbage", "hang", "slow"})
 """Faults after which it is done all the same, although the caller may not learn it."""
@@ -81,7 +86,9 @@ class Fake:
     redirect_status = 307
     retry_after = 7
 
-    def __init__(self, reply: Callable[[Request], Reply] | None = None) -> None:
+    def __init__(
+        self, reply: Callable[[Request], Reply] | None = None, *, tls: bool = False
+    ) -> None:
         self.requests: list[Request] = []
         self.effects: Counter[str] = Counter()
         self.connections = 0
@@ -122,6 +129,12 @@ class Fake:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls:
+            trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            trust.load_cert_chain(CERTIFICATE, CERTIFICATE.with_name("key.pem"))
+            self._server.socket = trust.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_address[1]
         self.address = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(

@@ -13,7 +13,7 @@ from client.test_handlers import a_delivery
 from hypothesis import given
 from hypothesis import strategies as st
 from providers.deliveries import again
-from providers.fake import TWO_MEGABYTES, Fake, Reply, Request
+from providers.fake import CERTIFICATE, TWO_MEGABYTES, Fake, Reply, Request
 from synapsor_pg import RejectedError, RetryableError, UnknownOutcomeError
 from synapsor_pg.providers import ConfigurationError, egress
 from synapsor_pg.providers.egress import (
@@ -240,6 +240,41 @@ def test_of_several_addresses_only_a_permitted_one_is_used(
 
     assert post(way, f"{name}/").status == 200
     assert fake.requests[0].headers["host"] == f"two.example:{fake.port}"
+
+
+def test_an_address_that_is_an_origin_is_no_address_for_names(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "127.0.0.1")
+    name = f"http://rebound.example:{fake.port}"
+    way = out_to(name, fake.address)
+
+    assert post(way, fake.address).status == 200
+    with pytest.raises(RejectedError, match="not public"):
+        post(way, name)
+    assert fake.connections == 1
+
+
+def test_a_certificate_is_for_the_name_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The connection goes to the address that was checked, and TLS still judges the name."""
+    resolving(monkeypatch, "127.0.0.1")
+    local = (network_of("127.0.0.0/8"),)
+    with Fake(tls=True) as secure:
+        right, wrong = (f"https://{name}:{secure.port}" for name in ("localhost", "other.example"))
+        egress._trust.cache_clear()  # noqa: SLF001
+        with pytest.raises(RetryableError, match="CERTIFICATE_VERIFY_FAILED"):
+            post(out_to(right, private_networks=local), right)
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        egress._trust.cache_clear()  # noqa: SLF001
+        assert post(out_to(right, private_networks=local), right).status == 200
+        with pytest.raises(RetryableError, match="not valid for") as failure:
+            post(out_to(wrong, private_networks=local), wrong)
+        egress._trust.cache_clear()  # noqa: SLF001
+
+    assert failure.value.error_code == "not_sent"
+    assert len(secure.requests) == 1
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

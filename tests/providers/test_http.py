@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from client.test_handlers import a_delivery
@@ -385,3 +386,35 @@ def test_the_documented_contract_works_end_to_end(
     assert TOKEN not in repr(rows) + repr(
         workshop.read("select * from synapsor.synapsor_external_action_events")
     )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+PRINTED = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(value=JSON, text=PRINTED)
+@settings(max_examples=200)
+def test_a_value_is_a_value_whatever_is_in_it(value: Any, text: str) -> None:
+    """No quote, brace, ampersand or line break makes more of a value than it was."""
+    described: dict[str, Any] = {
+        "url": "https://api.example/x?a={text}",
+        "query": {"b": "<{text}>"},
+        "json": {"only": "{value}", "list": ["{value}", "-{text}-"], "{text}": 1},
+    }
+    form = {"url": "https://api.example/x", "form": {"a": "{text}", "b&": "1={text}"}}
+    as_json, as_form = http.parse(
+        {"providers": {"x": MINIMAL | {"operations": {"json": described, "form": form}}}}
+    )
+    delivery = a_delivery(arguments={"value": value, "text": text})
+
+    url, _headers, content = as_json.render(delivery)
+    assert json.loads(content) == {"only": value, "list": [value, f"-{text}-"], "{text}": 1}
+    query = parse_qsl(urlsplit(url).query, keep_blank_values=True, strict_parsing=True)
+    assert query == [("a", text), ("b", f"<{text}>")]
+    _url, _headers, content = as_form.render(delivery)
+    fields = parse_qsl(content.decode(), keep_blank_values=True, strict_parsing=True)
+    assert fields == [("a", text), ("b&", f"1={text}")]

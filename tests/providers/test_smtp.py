@@ -9,7 +9,6 @@ import ssl
 import threading
 import time
 from email.policy import default as modern
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -19,6 +18,7 @@ from client.test_handlers import a_delivery
 from hypothesis import given
 from hypothesis import strategies as st
 from providers.deliveries import again, deliver, examples, perform, verdict
+from providers.fake import CERTIFICATE
 from synapsor_pg import Delivery, Outcome
 from synapsor_pg.providers import smtp
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from aiosmtpd.smtp import Envelope, Session
     from client.workshop import Workshop
 
-CERTIFICATE = Path(__file__).with_name("certificate") / "certificate.pem"
 PASSWORD = "hunter2-secret"
 
 

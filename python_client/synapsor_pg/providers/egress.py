@@ -18,13 +18,14 @@ just when a request is written to it, and then nobody knows.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ipaddress
 import json
 import re
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import httpcore
@@ -178,7 +179,10 @@ def _trust() -> ssl.SSLContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Egress:
-    """Where requests may go and what they may cost. An origin by address allows that address."""
+    """Where requests may go and what they may cost.
+
+    An origin whose host is an address allows that address; a name never leads there by that.
+    """
 
     origins: frozenset[str]
     private_networks: tuple[Network, ...] = ()
@@ -186,26 +190,12 @@ class Egress:
     connect_timeout: float = 5.0
     max_response: int = 64 * 1024
     redirects: int = 0
-    allowed_addresses: frozenset[Address] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Find the origins that are addresses."""
-        found = set()
-        for origin in self.origins:
-            host = origin.partition("://")[2].rpartition(":")[0].strip("[]")
-            try:
-                found.add(ipaddress.ip_address(host))
-            except ValueError:
-                continue
-        object.__setattr__(self, "allowed_addresses", frozenset(found))
 
     def permits(self, address: Address) -> bool:
         """Return whether this is an address to connect to."""
         if is_public(address):
             return True
         for each in unwrapped(address):
-            if each in self.allowed_addresses:
-                return True
             if any(each.version == net.version and each in net for net in self.private_networks):
                 return True
         return False
@@ -376,6 +366,9 @@ class _Backend(httpcore.NetworkBackend):
         raise error or httpcore.ConnectError(f"{host} has no address")
 
     def _addresses(self, host: str, port: int) -> list[str]:
+        with contextlib.suppress(ValueError):
+            # the operator named the address itself, or it would not be an origin
+            return [str(ipaddress.ip_address(host))]
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as problem:
