@@ -109,6 +109,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("f.json", "[" * 100_000, "nested too deeply"),
         ("f.toml", "a = 1\na = 2", "f.toml: Cannot overwrite a value"),
         ("f.toml", "a = inf", "inf is no JSON"),
+        ("f.json", "9" * 5000, "f.json: Exceeds the limit"),
+        ("f.toml", "a = " + "9" * 5000, "f.toml: Exceeds the limit"),
+        ("f.yaml", "a: " + "9" * 5000, "f.yaml:1:4: "),
         ("f.txt", "a: 1", "the name ends in none of .yaml, .yml, .json, .toml"),
     ],
 )
@@ -225,6 +228,17 @@ def test_every_kind_of_definition_is_declared(
         "action": True,
     }
     assert not any(each["changed"] for each in done(workshop, *words).json)
+
+
+@pytest.mark.parametrize("character", ["\\u0000", "\\ud800"])
+def test_what_the_database_cannot_hold_is_refused_with_its_file(
+    workshop: Workshop, write: Callable[[str, Any], Path], character: str
+) -> None:
+    text = json.dumps(CONTRACT | {"description": "x"}).replace('"x"', f'"{character}"')
+    file = write("f.json", text)
+    said = call(workshop, "test_admin", "contracts", "apply", str(file))
+    assert said.code == 1
+    assert f"{file}: 22P0" in said.err
 
 
 def test_what_is_no_definition_is_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -306,6 +307,33 @@ def test_an_explanation_is_text_or_json(workshop: Workshop, tmp_path: Path) -> N
     assert action in target.read_text()
     said = call(workshop, "test_caller", "explain", "act_nosuch", "--json")
     assert (said.code, json.loads(said.err)["error"]["code"]) == (1, "SY011")
+
+
+def test_what_cannot_be_written_or_sent_is_one_line(workshop: Workshop) -> None:
+    [action] = workshop.propose()
+    for words, complaint in (
+        (["explain", action, "--out", "/nosuch/file"], "/nosuch/file: No such file or directory\n"),
+        (
+            ["plan", "sample", "Echo", "--out", "/nosuch/f"],
+            "/nosuch/f: No such file or directory\n",
+        ),
+        (["cancel", action, "--reason", "\udcff"], "an argument is not UTF-8\n"),
+    ):
+        said = call(workshop, "test_caller", *words)
+        assert (said.code, said.err) == (2, complaint)
+
+
+def test_whoever_stops_reading_ends_it(workshop: Workshop) -> None:
+    workshop.propose(3)
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m synapsor_pg events | true"],
+        env={**os.environ, "SYNAPSOR_DSN": workshop.database("test_auditor")},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert ended.stderr == ""
 
 
 def test_what_others_wrote_cannot_steer_the_terminal(workshop: Workshop) -> None:

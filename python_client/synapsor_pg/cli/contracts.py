@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import psycopg
 import typer
 from rich.progress import Progress
 from rich.text import Text
@@ -35,8 +36,6 @@ from synapsor_pg.errors import SynapsorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import psycopg
 
 contracts = typer.Typer(no_args_is_help=True, help="Contracts and other declarations, in files.")
 app.add_typer(contracts, name="contracts", rich_help_panel="Declare")
@@ -217,6 +216,10 @@ def declare(
                     changes.append(_declare_one(connection, each))
             except SynapsorError as error:
                 refused.append((each, error))
+            except psycopg.DataError as error:  # what jsonb cannot hold
+                fact = error.diag.message_primary or str(error)
+                detail = error.diag.message_detail
+                refused.append((each, SynapsorError(fact, detail=detail, sqlstate=error.sqlstate)))
         if refused:
             _refuse(refused, as_json=as_json)
     return changes

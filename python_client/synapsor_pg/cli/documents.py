@@ -107,6 +107,8 @@ def _json(file: Path, text: str) -> list[Definition]:
         value = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
     except json.JSONDecodeError as error:
         raise UsageError(f"{file}:{error.lineno}:{error.colno}: {error.msg}") from None
+    except ValueError as error:  # a number without end
+        raise UsageError(f"{file}: {error}") from None
     return [Definition(value, file)]
 
 
@@ -124,7 +126,7 @@ def _toml(file: Path, text: str) -> list[Definition]:
 
     try:
         return [Definition(storable(tomllib.loads(text)), file)]
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise UsageError(f"{file}: {error}") from None
 
 

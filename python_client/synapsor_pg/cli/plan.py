@@ -284,10 +284,10 @@ def sample(
             return opened[0]
 
         text = sample_plan(samples_of(names, lambda: _served(modules), connection), verbose=verbose)
-    if out is None:
-        typer.echo(plain(text), nl=False)
-    else:
-        out.write_text(text, "utf-8")
+        if out is None:
+            typer.echo(plain(text), nl=False)
+        else:
+            out.write_text(text, "utf-8")
 
 
 def _served(modules: list[str] | None) -> dict[str, Sample]:

@@ -133,6 +133,13 @@ def told(*, role: str | None = None, as_json: bool = False) -> Iterator[None]:
         yield
     except UsageError as error:
         fail(str(error), exit_code=Exit.USAGE, as_json=as_json)
+    except UnicodeEncodeError:
+        fail("an argument is not UTF-8", exit_code=Exit.USAGE, as_json=as_json)
+    except BrokenPipeError:  # whoever read has gone
+        raise
+    except OSError as error:
+        fact = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        fail(fact, exit_code=Exit.USAGE, as_json=as_json)
     except SynapsorError as error:
         fail(
             error.message,
