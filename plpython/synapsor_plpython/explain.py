@@ -75,7 +75,7 @@ _BELOW: Final = frozenset({"child", "group", "instance"})
 _TOLD: Final = frozenset({
     "waiting", "suspended", "approved", "rejected", "provider", "failed", "blocked", "refused",
     "cancelled", "expired", "unknown", "settled", "retried", "left", "reason", "because",
-    "undoes", "undone", "retries", "as",
+    "undoes", "undone", "retries", "outcome", "as",
 })  # fmt: skip
 """The remarks that stand in a box."""
 
@@ -83,6 +83,13 @@ _TOLD_LINES: Final = 4
 
 _LINKS: Final = {"compensates": ("undoes", "undone"), "retries": ("retries", "retried")}
 """What an edge says of its later and of its earlier end."""
+
+
+_OUTCOMES: Final = {
+    "compensation_failed": "it was tried and failed: the effect stands",
+    "escalated": "it cannot be done: the effect stands, and a person has to see to it",
+}
+"""What became of an undoing that did not undo."""
 
 
 def explain_json(document: str) -> str:
@@ -207,6 +214,13 @@ def _run_diagram(facts: Facts, why: Mapping[str, list[Line]], now: datetime) -> 
         if node["parent_step_key"] is not None
     ]
     below = {arrow.end for arrow in arrows if arrow.kind in _BELOW}
+    # Compensations hang on what they undo, though no edge of the graph says that they are below it.
+    arrows += [
+        Arrow(f"/{step['parent_step_key']}", f"/{step['step_key']}", "child")
+        for step in facts["steps"]
+        if step["parent_step_key"] is not None and f"/{step['step_key']}" not in below
+    ]
+    below.update(arrow.end for arrow in arrows if arrow.kind in _BELOW)
     roots = [Arrow("", box.key, "root") for box in boxes[1:] if box.key not in below]
     return diagram.LANGUAGES[facts["format"]](boxes, [*roots, *arrows])
 
@@ -385,11 +399,7 @@ def _tally(steps: list[Facts]) -> str:
 
 
 def _step_lines(facts: Facts, step: Facts, now: datetime) -> Iterator[Line]:
-    if step.get("execute_case"):
-        yield Line("case", _case(step["execute_case"]))
-    if step.get("runs_as") and step["runs_as"] != facts["run"]["principal"]:
-        yield Line("as", clean(step["runs_as"]))
-    yield from facts["links"].get(step["step_key"], [])
+    yield from _node_lines(facts, step)
     if step["action_id"]:
         yield from _action_lines(facts, step["action_id"], _as_action(facts, step), now)
         return
@@ -407,6 +417,17 @@ def _step_lines(facts: Facts, step: Facts, now: datetime) -> Iterator[Line]:
         yield Line("tokens", f"{read} in, {wrote} out")
     if step["state"] != "finished":
         yield from _unfinished(facts["run"], step, now)
+
+
+def _node_lines(facts: Facts, step: Facts) -> Iterator[Line]:
+    """Tell what only a plan's node has."""
+    if step.get("execute_case"):
+        yield Line("case", _case(step["execute_case"]))
+    if step.get("runs_as") and step["runs_as"] != facts["run"]["principal"]:
+        yield Line("as", clean(step["runs_as"]))
+    yield from facts["links"].get(step["step_key"], [])
+    if step.get("outcome") in _OUTCOMES:
+        yield Line("outcome", _OUTCOMES[step["outcome"]])
 
 
 def _as_action(facts: Facts, step: Facts) -> Facts:
@@ -681,7 +702,7 @@ def _outlook(facts: Facts, action_id: str, subject: Facts, now: datetime) -> Ite
 def _awaiting_steps(facts: Facts, action_id: str) -> Iterator[Line]:
     """Tell which adapter steps a performed action waits for."""
     below = facts["below"].get(action_id)
-    saga = facts.get("sagas", {}).get(action_id)
+    saga = facts["sagas"].get(action_id)
     if saga:
         yield Line("waiting", f"for its plan: {saga['run_id']} is {words(saga['state'])}")
         yield Line("next", f"explain_agent_run('{saga['run_id']}') tells what that waits for")
@@ -881,6 +902,10 @@ def _failed(facts: Facts, action_id: str, subject: Facts) -> Iterator[Line]:
     yield Line("failed", (because or ": no reason given")[2:])
     if external:
         yield Line("next", "known not done: retry_external_action sends it again")
+        return
+    saga = facts["sagas"].get(action_id)
+    if saga:
+        yield Line("next", f"explain_agent_run('{saga['run_id']}') tells what was done and undone")
         return
     below = facts["below"].get(action_id, [])
     wrong = [step for step in below if _delivered(facts, step).get("status") == "failed"]

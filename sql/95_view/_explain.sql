@@ -146,6 +146,13 @@ begin
                 group by step.parent_action_id
             ) as parent
         ),
+        'sagas', (
+            select coalesce(jsonb_object_agg(
+                saga.saga_action_id, jsonb_build_object('run_id', saga.run_id, 'state', saga.state)
+            ), '{}')
+            from synapsor.synapsor_agent_workflow_runs as saga
+            where saga.saga_action_id = any(action_ids)
+        ),
         'pending', (
             select coalesce(jsonb_object_agg(
                 pending.action_id,
@@ -255,8 +262,8 @@ grant execute on function synapsor._explained_actions(text[])
 to synapsor_caller, synapsor_approver, synapsor_worker, synapsor_auditor;
 
 comment on function synapsor._explained_actions(text[]) is
-'What the views show of actions, as the explanation reads it: external, others, below, pending and
-context by action_id; policies, approvals, domain_events and history in order. Security invoker:
+'What the views show of actions, as the explanation reads it: external, others, below, sagas,
+pending and context by action_id; policies, approvals, domain_events and history in order. Security invoker:
 the views decide what is seen.';
 
 -- security definer: no view tells which invocation an adapter step belongs to; tells ids only

@@ -7,7 +7,6 @@ declare
     document jsonb;
     steps jsonb;
     action_ids text[];
-    saga_ids text[];
     edges jsonb;
     explanation jsonb;
     whys jsonb;
@@ -72,6 +71,7 @@ begin
                 'runs_as', step.security_context ->> 'principal',
                 'risk', step.risk,
                 'evidence', synapsor._preview(step.evidence),
+                'outcome', step.evidence ->> 'outcome',
                 'action_id', step.action_id,
                 'input_tokens', step.input_tokens,
                 'output_tokens', step.output_tokens,
@@ -80,9 +80,8 @@ begin
             )
             order by step.sequence
         ), '[]'),
-        array_agg(step.action_id) filter (where step.action_id is not null),
-        array_agg(step.action_id) filter (where step.kind = 'saga')
-    into steps, action_ids, saga_ids
+        array_agg(step.action_id) filter (where step.action_id is not null)
+    into steps, action_ids
     from synapsor.synapsor_agent_run_steps as step
     where step.run_id = explain_agent_run.run_id;
 
@@ -124,15 +123,6 @@ begin
         'idle', (
             select coalesce(jsonb_agg(to_jsonb(idle)), '[]')
             from synapsor._idle_nodes(explain_agent_run.run_id) as idle
-        ),
-        'sagas', (
-            select coalesce(
-                jsonb_object_agg(
-                    saga.saga_action_id, jsonb_build_object('run_id', saga.run_id, 'state', saga.state)
-                ), '{}'
-            )
-            from synapsor.synapsor_agent_workflow_runs as saga
-            where saga.saga_action_id = any(saga_ids)
         )
     );
 

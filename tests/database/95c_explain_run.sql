@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(25);
+select plan(36);
 
 \ir support/known.sql
 
@@ -218,6 +218,73 @@ select tests.remember('dry', (
     where is_dry_run
 ));
 select tests.shows('slow group 1 · dry run · Failed · ', 'a dry run says so', 'dry');
+
+
+-- Compensation, cancellation, another attempt
+
+reset session authorization;
+select tests.session('acme', 'root');
+select tests.a_contract('{"idempotency": {"idempotent": true}, "queue": "saga"}', 'billing.pay');
+select tests.a_contract('{"idempotency": {"idempotent": true}, "queue": "saga"}', 'billing.unpay');
+select synapsor.declare_plan($${
+    "Name": "pay", "DefaultHandlerType": "EmptyHandler",
+    "Actions": [{
+        "Name": "first", "Handler": {"Type": "action:billing.pay"},
+        "Parameters": {"Values": {"charge_id": "ch_1", "amount_cents": 1}},
+        "Compensation": {"action": "billing.unpay", "parameters": {"charge_id": "c", "amount_cents": 1}},
+        "Actions": [{
+            "Name": "second", "ExecuteCase": "Complete", "Handler": {"Config": {"Values": {"ReturnStatus": "Failed"}}}
+        }]
+    }]
+}$$);
+select synapsor.declare_action('{"action": "billing.settle", "kind": "saga", "plan": "pay", "args": {}}');
+create function tests.settled(action text, status text) returns void
+language sql
+security definer
+as $function$
+    select synapsor.confirm_external_action(claim.action_id, settled.status, '{"id": 7}', 're_7', retryable => false)
+    from synapsor.claim_external_actions('saga') as claim;
+    select synapsor.run_due_steps();
+$function$;
+set session authorization test_caller;
+select tests.session('acme', 'ada');
+select tests.remember('settle', (synapsor.invoke_action('billing.settle', '{}')).action_id);
+select tests.remember('saga', (
+    select run_id from synapsor.synapsor_agent_workflow_runs
+    where saga_action_id = tests.known('settle')
+));
+select matches(
+    synapsor.explain_action(tests.known('settle')),
+    E'  waiting   for its plan: run_[0-9A-Z]+ is open\n  next      explain_agent_run\\(''run_',
+    'a saga names its run'
+);
+select tests.settled('billing.pay', 'succeeded');
+select tests.shows('· Failed · compensating', 'a run that is being undone', 'saga');
+select tests.shows('undone    by first[compensation]', 'what is undone by what', 'saga');
+select tests.shows(
+    E'first[compensation] · billing.unpay v1 · Running\n        undoes    first', 'what undoes it', 'saga'
+);
+select tests.settled('billing.unpay', 'failed');
+select tests.shows('· Failed · compensation failed', 'an undoing that failed', 'saga');
+select tests.shows('outcome   it was tried and failed: the effect stands', 'and what that means', 'saga');
+select matches(
+    synapsor.explain_action(tests.known('settle')), 'tells what was done and undone', 'its action points to it'
+);
+select matches(
+    tests.of_run('mermaid', 'saga'),
+    E'    n3 -\\.->\\|"compensates"\\| n1\n    n1 --> n3\n',
+    'it hangs on what it undoes'
+);
+
+select tests.remember('stopped', (synapsor.start_plan('pay')).run_id);
+select synapsor.cancel_run(tests.known('stopped'), 'no more');
+select tests.shows('│ cancelled "no more"', 'a cancelled run says why', 'stopped');
+
+select tests.remember('again', (synapsor.start_plan('pay')).run_id);
+select tests.settled('billing.pay', 'failed');
+select synapsor.resume_run(tests.known('again'));
+select tests.shows(E'✗ first · billing.pay v1 · Failed\n│    retried   by first[attempt 2]', 'an attempt and', 'again');
+select tests.shows(E'first[attempt 2] · billing.pay v1 · Running\n   │ retries   first', 'the next one', 'again');
 
 
 -- A run of a thousand nodes, and more
