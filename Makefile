@@ -47,7 +47,7 @@ help:
 	@echo 'make psql, stop      open the database of the demo; stop its server'
 	@echo 'make test            all tests, then all linters'
 	@echo 'make pytest ARGS=…   some tests; make lint: the linters alone'
-	@echo 'make bench           measure against the leanest schema; make bench-quick: shorter'
+	@echo 'make bench           measure against the leanest schema, and plans; make bench-quick: shorter'
 	@echo 'make, make install, make installcheck     as for every extension, PG_CONFIG= is honoured'
 
 prepare:

@@ -276,6 +276,8 @@ def _outcomes(node: Node, known: Node, members: frozenset[str]) -> frozenset[str
     elif kind == "action":
         policy = ((known.get("preview") or {}).get("policy") or {}).get("result")
         possible = {*_SUCCESSES.get(policy, _SUCCESS), "Failed", "Cancelled"}
+    if len(known["known"]) < len(_KINDS):
+        possible.add("Failed")  # where what only the run can tell does not resolve
     if known["for_each"] and known["instances"] is None and node["relation"] == "group":
         possible.add("None")  # of its container, where the list is empty
     return frozenset(possible)

@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import psycopg  # noqa: E402
+from benchmark import plans  # noqa: E402
 from support.cluster import REPOSITORY, SUPERUSER, Cluster, bindir, roomy_root  # noqa: E402
 
 if TYPE_CHECKING:
@@ -399,12 +400,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench.prepare()
         facts = surroundings(bench)
         lines = measure(bench, chosen)
+        sizes = plans.measure(bench.dsn(), effort.repetitions) if asked.only in "plans" else []
     finally:
         cluster.delete()
-    print(table(lines))
+    if lines:
+        print(table(lines))
+    if sizes:
+        print(f"\n{plans.table(sizes)}")
     print(f"\n{effort.repetitions} repetitions, {CORES} cores, load {facts['load'][0]:.1f}")
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    document = facts | {"scenarios": [asdict(each) for each in lines]}
+    document = facts | {
+        "scenarios": [asdict(each) for each in lines],
+        "plans": [asdict(each) for each in sizes],
+    }
     RESULTS.write_text(json.dumps(document, indent=2) + "\n")
     print(f"details: {RESULTS.relative_to(REPOSITORY)}")
     return 0

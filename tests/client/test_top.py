@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from client.shell import call, done
-from client.workshop import QUEUE, Workshop, proposed
+from client.workshop import CONTRACT, QUEUE, Workshop, proposed
 from rich.text import Text
 from synapsor_pg import Client
 from synapsor_pg.cli import snapshot as snapshots
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def watching(workshop: Workshop, login: str = "test_approver") -> AsyncIterator[Screen]:
+async def watching(
+    workshop: Workshop, login: str = "test_approver", size: tuple[int, int] = (160, 50)
+) -> AsyncIterator[Screen]:
     app = Top(workshop.database(login), interval=0.1)
-    async with app.run_test(size=(160, 50)) as pilot:
+    async with app.run_test(size=size) as pilot:
         screen = Screen(app, pilot)
         await screen.until(lambda: app.snapshot)
         yield screen
@@ -44,7 +46,7 @@ class Screen:
     async def until(self, condition: Callable[[], Any], *, within: float = 10.0) -> None:
         end = time.monotonic() + within
         while not condition():
-            assert time.monotonic() < end, f"it did not happen; status: {self.status()}"
+            assert time.monotonic() < end, (self.status(), self.told())
             await self.pilot.pause(0.05)
 
     async def press(self, *keys: str) -> None:
@@ -161,6 +163,27 @@ def test_a_reviewer_approves_what_the_dialog_shows(workshop: Workshop) -> None:
     assert approval == {"note": "checked", "reviewer": "anna"}
 
 
+def test_a_small_terminal_shows_the_end_of_a_long_intent_too(workshop: Workshop) -> None:
+    workshop.declare(
+        approval={"required": True}, args={"contact": {"type": "array"}}, idempotency=None
+    )
+    with workshop.client("test_caller") as client:
+        action = client.propose_external_action(
+            CONTRACT["action"], {"contact": [f"line {number}" for number in range(60)]}
+        )
+
+    async def watch() -> None:
+        async with watching(workshop, size=(80, 24)) as screen:
+            await screen.until(lambda: screen.cells("approvals"))
+            assert "line 59" in await screen.dialog("a")
+            subject = screen.app.screen.query_one("#subject")
+            assert subject.max_scroll_y > 40
+            await screen.pilot.click("#approve")
+            await screen.until(lambda: workshop.statuses([action.action_id]) == ["queued"])
+
+    asyncio.run(watch())
+
+
 def test_what_changed_behind_the_dialog_is_not_approved(workshop: Workshop) -> None:
     workshop.declare(approval={"required": True, "role": "reviewer"})
     [action] = workshop.propose()
@@ -201,6 +224,8 @@ def test_rejecting_takes_a_note_and_retrying_a_yes(workshop: Workshop) -> None:
             await screen.until(screen.told)
             assert screen.told() == ["Say why."]
             screen.app.screen.query_one("#note", Input).value = "no"
+            button = screen.app.screen.query_one("#reject")
+            await screen.until(lambda: not button.has_class("-active"))  # it is being pressed
             await screen.pilot.click("#reject")
             await screen.until(lambda: workshop.statuses([waiting]) == ["rejected"])
 

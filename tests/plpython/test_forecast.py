@@ -377,7 +377,6 @@ def test_a_picture() -> None:
         "   │    case      Failed; the action above is Complete\n"
         "   │    returns   Failed\n"
         "   └─ → each · EmptyHandler · runs\n"
-        "        returns   None\n"
         "        each      as many instances as ForEach finds values"
     )
 
@@ -430,3 +429,9 @@ def test_a_hundred_levels_and_a_thousand_nodes() -> None:
     assert answer["counts"]["always"] == 1101
     assert max(map(len, answer["text"].splitlines())) <= 100
     assert len(set(itertools.chain(node["step_key"] for node in answer["nodes"]))) == 1101
+
+
+def test_what_only_a_run_can_tell_may_fail() -> None:
+    made = empty("maker", "Complete", Parameters={"Name": "made", "Values": {}})
+    late = empty("late", "Complete", Parameters={"InheritFrom": "made"})
+    assert runs(made, late)["late"] == ("always", ["Complete", "Failed"])

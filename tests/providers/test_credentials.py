@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import pytest
 from providers.deliveries import deliver, verdict
 from synapsor_pg import Delivery, Outcome, Registry, failed, succeeded
 from synapsor_pg.providers import ConfigurationError, provides, secret, setting
-from synapsor_pg.providers.credentials import masked, number, remember
+from synapsor_pg.providers.credentials import masked, number, remember, remembering
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,11 +65,14 @@ def test_a_folder_holds_a_file_for_each(folder: Path) -> None:
     assert setting("stripe", "api_key", "eu-west") is None
 
 
-@pytest.mark.parametrize("account", ["../secrets", "a/b", "..", "x.api_key/..", "", "a\x00b"])
+@pytest.mark.parametrize(
+    "account", ["../secrets", "a/../secrets", "a/b", "..", "x.api_key/..", "", "a\x00b"]
+)
 def test_an_account_never_leads_out_of_the_folder(folder: Path, account: str) -> None:
-    inner = folder / "inner"
-    inner.mkdir()
+    for name in ("inner", "stripe.a", "stripe.x.api_key"):
+        (folder / name).mkdir()
     put(folder / "secrets.api_key", "stolen")
+    put(folder / "stripe.a" / "b.api_key", "stolen")
 
     assert setting("stripe", "api_key", account) is None
 
@@ -146,11 +150,12 @@ def test_what_was_read_is_taken_out_of_everything_that_is_said(
 
     @provides("echo", "fail", registry=registry)
     def fail(_delivery: Delivery) -> Outcome:
+        secret("echo", "api_key")
         return failed(f"bad_{key}", f"Invalid key {key}")
 
     @provides("echo", "raise", registry=registry)
     def raise_it(_delivery: Delivery) -> Outcome:
-        raise ValueError(f"no such key {key}")
+        raise ValueError(f"no such key {secret('echo', 'api_key')}")
 
     for operation, expected in (("say", "succeeded"), ("fail", "rejected"), ("raise", "retryable")):
         outcome = deliver("echo", operation, {}, registry=registry)
@@ -160,10 +165,38 @@ def test_what_was_read_is_taken_out_of_everything_that_is_said(
 
 
 def test_a_part_of_a_longer_secret_does_not_betray_the_rest() -> None:
-    remember("whsec_")
-    remember("whsec_abcdefgh")
+    with remembering():
+        remember("whsec_ab")
+        remember("whsec_abcdefgh")
+        assert masked("x whsec_abcdefgh y") == "x [secret] y"
 
-    assert masked("x whsec_abcdefgh y") == "x [secret] y"
+
+def test_a_secret_that_is_a_word_does_not_take_words_out() -> None:
+    with remembering():
+        remember("test")
+        assert masked("re_test_1") == "re_test_1"
+
+
+def test_one_deliverys_secret_is_another_ones_word() -> None:
+    with remembering():
+        remember("sk_live_abcdef")
+        with remembering():
+            remember("sk_live_ghijkl")
+            assert masked("sk_live_abcdef sk_live_ghijkl") == "[secret] [secret]"
+        assert masked("sk_live_abcdef sk_live_ghijkl") == "[secret] sk_live_ghijkl"
+    assert masked("sk_live_abcdef") == "sk_live_abcdef"
+
+
+def test_a_file_of_somebody_else_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(folder / "stripe.default.api_key", "sk_live_42")
+    owner = path.stat().st_uid
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+
+    with pytest.raises(ConfigurationError, match="somebody else"):
+        setting("stripe", "api_key")
 
 
 def test_an_answer_that_nests_too_deep_is_cut() -> None:

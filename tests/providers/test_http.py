@@ -348,7 +348,7 @@ def test_a_file_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> N
     path.chmod(0o644)
     assert http.load(path, Registry()) == [("x", "do")]
     path.chmod(mode)
-    with pytest.raises(ConfigurationError, match="chmod go-w"):
+    with pytest.raises(ConfigurationError, match=r"chmod go-w"):
         http.read(path)
 
 

@@ -33,7 +33,7 @@ NOW = datetime(2026, 11, 28, 10, 0, tzinfo=UTC)
         (303, "parked", "parked"),
         (307, "rejected", "retryable"),
         (400, "rejected", "retryable"),
-        (401, "rejected", "retryable"),
+        (401, "retryable", "retryable"),
         (404, "rejected", "retryable"),
         (408, "unknown", "unknown"),
         (409, "unknown", "unknown"),

@@ -132,7 +132,7 @@ def test_a_message_is_posted_with_its_actions_id(workspace: Slack) -> None:
     [
         ("channel_not_found", "rejected", "retryable"),
         ("not_in_channel", "rejected", "retryable"),
-        ("invalid_auth", "rejected", "retryable"),
+        ("invalid_auth", "retryable", "retryable"),
         ("ratelimited", "retryable", "retryable"),
         ("internal_error", "unknown", "unknown"),
         ("fatal_error", "unknown", "unknown"),

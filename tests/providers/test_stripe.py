@@ -182,6 +182,16 @@ def test_a_key_that_no_header_can_hold_is_digested(
     assert len(stripe_provider.refunds(charge)) == 3
 
 
+def test_a_key_in_use_is_asked_about_once(charge: str, stripe_provider: StripeProcess) -> None:
+    """The library would repeat such a request by itself; whether to is the database's business."""
+    stripe_provider.inject("hold", "before")
+    assert refund(charge).status == "unknown"
+
+    outcome = refund(charge, **again())
+    assert (verdict(outcome), outcome.error_code) == ("unknown", "idempotency_key_in_use")
+    assert len(stripe_provider.requests()) == 2
+
+
 def test_another_accounts_key_is_not_borrowed(charge: str) -> None:
     outcome = refund(charge, account="eu-west")
 

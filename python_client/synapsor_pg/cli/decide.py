@@ -97,6 +97,7 @@ def pending(
             "reason",
             "expires",
         ],
+        whole=["action_id", "action"],
         nothing="nothing waits for a reviewer",
     )
 

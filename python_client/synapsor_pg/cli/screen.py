@@ -170,8 +170,8 @@ class Top(App[None]):
     #approvals { height: 2fr; }
     Dialog, Explanation { align: center middle; }
     #dialog { width: 90%; max-width: 120; height: auto; max-height: 90%;
-        border: round $warning; background: $surface; padding: 1 2; }
-    #subject { height: auto; max-height: 24; margin-bottom: 1; }
+        border: round $warning; background: $surface; padding: 0 2; }
+    #subject { height: auto; max-height: 40vh; margin-bottom: 1; }
     #buttons { height: auto; margin-top: 1; }
     Button { margin-right: 2; }
     #explanation { width: 95%; height: 90%; border: round $accent; background: $surface;

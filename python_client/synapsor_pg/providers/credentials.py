@@ -11,10 +11,12 @@ this order:
 
 An account never falls back to another one's. In a variable's name ``-`` is ``_`` and ``_`` is
 ``__``, so that no two accounts share one; an account with other characters (capitals too) needs a
-file. A file that others may read, or that anybody but its owner may write, is refused.
+file. A file that belongs to somebody else, that others may read, or that anybody but its owner may
+write, is refused.
 
-What was read with ``secret`` is remembered, and ``cleaned`` takes it out of whatever a handler
-says: a provider that echoes our key in an error message does not get it into the database.
+What a delivery reads with ``secret`` is remembered until its end, and ``cleaned`` takes it out of
+whatever its handler says: a provider that echoes our key in an error message does not get it into
+the database.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import contextlib
 import os
 import re
 import stat
-import threading
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +35,8 @@ from urllib.parse import quote, quote_plus
 from synapsor_pg.handlers import HandlerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from synapsor_pg.handlers import Outcome
 
 LARGEST: Final = 64 * 1024
@@ -41,7 +45,7 @@ LARGEST: Final = 64 * 1024
 DEEPEST: Final = 100
 """How deep an answer may nest; deeper values are left out."""
 
-SHORTEST: Final = 4
+SHORTEST: Final = 8
 """How many characters a secret must have to be looked for: shorter ones would be found anywhere."""
 
 MASK: Final = "[secret]"
@@ -49,8 +53,7 @@ MASK: Final = "[secret]"
 _IN_VARIABLES = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _IN_FILES = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
-_known: dict[str, None] = {}
-_lock = threading.Lock()
+_known: ContextVar[dict[str, None] | None] = ContextVar("synapsor_secrets", default=None)
 
 
 class ConfigurationError(HandlerError):
@@ -114,17 +117,25 @@ def _variables(provider: str, name: str, account: str) -> list[str]:
     return names
 
 
+def check_owner(path: Path, descriptor: int, *, forbidden: int) -> None:
+    """Raise ConfigurationError unless an open file is ours or root's, and has no such mode."""
+    facts = os.fstat(descriptor)
+    mode = stat.S_IMODE(facts.st_mode)
+    if not stat.S_ISREG(facts.st_mode):
+        raise ConfigurationError(f"{path} is no regular file")
+    if facts.st_uid not in {0, os.geteuid()}:
+        raise ConfigurationError(f"{path} belongs to somebody else (user {facts.st_uid})")
+    if mode & forbidden:
+        right = "go-w" if forbidden == stat.S_IWGRP | stat.S_IWOTH else "600"
+        raise ConfigurationError(
+            f"{path} is open to others (mode {mode:04o}): chmod {right} {path}"
+        )
+
+
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            facts = os.fstat(file.fileno())
-            mode = stat.S_IMODE(facts.st_mode)
-            if not stat.S_ISREG(facts.st_mode):
-                raise ConfigurationError(f"{path} is no regular file")
-            if mode & (stat.S_IRWXO | stat.S_IWGRP):
-                raise ConfigurationError(
-                    f"{path} is open to others (mode {mode:04o}): chmod 600 {path}"
-                )
+            check_owner(path, file.fileno(), forbidden=stat.S_IRWXO | stat.S_IWGRP)
             content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise ConfigurationError(f"{path} has more than {LARGEST} bytes")
@@ -135,25 +146,35 @@ def _read(path: Path) -> str:
         raise ConfigurationError(f"cannot read {path}: {why}") from None
 
 
+@contextlib.contextmanager
+def remembering() -> Iterator[None]:
+    """Remember what is read with ``secret`` until the end of the block; blocks may nest."""
+    token = _known.set({**(_known.get() or {})})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
 def remember(value: str) -> None:
     """Take this value, and what it looks like in a header or a URL, out of all that is said."""
-    if len(value) < SHORTEST:
+    known = _known.get()
+    if known is None or len(value) < SHORTEST:
         return
     encoded = base64.b64encode(value.encode()).decode()
-    with _lock:
-        for each in (value, encoded, quote(value, safe=""), quote_plus(value)):
-            _known[each] = None
+    for each in (value, encoded, quote(value, safe=""), quote_plus(value)):
+        known[each] = None
 
 
 def _mask(text: str) -> str:
     # the longest first: one secret may be a part of another
-    for each in sorted(_known.copy(), key=len, reverse=True):
+    for each in sorted(_known.get() or (), key=len, reverse=True):
         text = text.replace(each, MASK)
     return text
 
 
 def masked(value: Any, depth: int = 0) -> Any:
-    """Return a JSON value without the credentials that this process has read."""
+    """Return a JSON value without the credentials that this delivery has read."""
     if isinstance(value, str):
         return _mask(value)
     if isinstance(value, (dict, list, tuple)) and depth >= DEEPEST:

@@ -47,6 +47,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SLICE: Final = 0.2
 """How long, in seconds, a read waits before it looks whether the delivery is cancelled."""
 
+PART: Final = 16 * 1024
+
 NEVER_OURS: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 """Headers that the protocol writes."""
 
@@ -232,7 +234,7 @@ class Egress:
             follow = answer.status in SAME_METHOD or (
                 method == "GET" and answer.status in {301, 302}
             )
-            if not self.redirects or not follow or location is None:
+            if not follow or location is None:
                 return answer
             try:
                 url = str(target.join(location))
@@ -396,9 +398,11 @@ class _Stream(httpcore.NetworkStream):
                 continue
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        wait = self._exchange.left(timeout, httpcore.WriteTimeout)
-        self._exchange.sent = True
-        self._stream.write(buffer, wait)
+        # in parts, so that a slow reader cannot stretch the deadline
+        for start in range(0, len(buffer), PART):
+            wait = self._exchange.left(timeout, httpcore.WriteTimeout)
+            self._exchange.sent = True
+            self._stream.write(buffer[start : start + PART], wait)
 
     def close(self) -> None:
         self._stream.close()

@@ -73,7 +73,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from synapsor_pg.handlers import HandlerError, Outcome, failed, succeeded, unknown
-from synapsor_pg.providers.credentials import ConfigurationError, secret
+from synapsor_pg.providers.credentials import ConfigurationError, check_owner, secret
 from synapsor_pg.providers.egress import (
     NEVER_OURS,
     Answer,
@@ -345,6 +345,8 @@ class Operation:
             return failed(code, message, retryable=again, retry_after=wait, **facts)
         if 200 <= answer.status < 300 and self.success is not None:  # noqa: PLR2004
             why = "is not what counts as success" if readable else "cannot be read"
+            if not answer.complete:
+                why = f"is incomplete, or longer than max_response ({self.egress.max_response})"
             code = self._said(document, self.error_code) or "unexpected_answer"
             return unknown(code, f"the answer {answer.status} {why}", **facts)
         return by_status(
@@ -653,11 +655,8 @@ def read(path: str | Path) -> list[Operation]:
     """Return the operations of a file; raises ConfigurationError."""
     try:
         with Path(path).open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise ConfigurationError(
-                    f"{path} says where requests go, and others may write it: chmod go-w {path}"
-                )
+            # it says where requests go
+            check_owner(Path(path), file.fileno(), forbidden=stat.S_IWGRP | stat.S_IWOTH)
             content = file.read().decode("utf-8")
         document = json.loads(content) if str(path).endswith(".json") else tomllib.loads(content)
     except OSError as error:

@@ -10,8 +10,8 @@ the address is forbidden                        not sent: failed for good
 cut off or too late once the request was sent   unknown
 2xx                                             succeeded
 429, 425; 503 with Retry-After                  failed, worth another try, not earlier
+401                                             failed, worth another try: mend the credentials
 408, 409, other 5xx, an answer nobody can read  unknown: the same key tells the truth
-401, 403 after an earlier try                   failed, worth another try
 any other 4xx, 307, 308                         failed for good
 any other 3xx                                   unknown, for a person
 ==============================================  =====================================
@@ -42,7 +42,7 @@ from synapsor_pg.handlers import (
     succeeded,
     unknown,
 )
-from synapsor_pg.providers.credentials import ConfigurationError, cleaned
+from synapsor_pg.providers.credentials import ConfigurationError, cleaned, remembering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,13 +82,14 @@ def provides(
     def register(function: Callable[[Delivery], Outcome]) -> Callable[[Delivery], Outcome]:
         @functools.wraps(function)
         def perform(delivery: Delivery) -> Outcome:
-            try:
-                outcome = function(delivery)
-            except (ClaimLostError, SynapsorError):
-                raise  # the database's word, for the worker
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is classified
-                outcome = _classified(error, delivery, asks=asks)
-            return cleaned(outcome)
+            with remembering():
+                try:
+                    outcome = function(delivery)
+                except (ClaimLostError, SynapsorError):
+                    raise  # the database's word, for the worker
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is classified
+                    outcome = _classified(error, delivery, asks=asks)
+                return cleaned(outcome)
 
         where = handlers.registry if registry is None else registry
         return where.handler(provider, operation, begin="manual", timeout=timeout)(perform)
@@ -132,7 +133,10 @@ def proposed_at(delivery: Delivery) -> datetime | None:
     milliseconds = functools.reduce(
         lambda total, digit: total * 32 + _CROCKFORD.index(digit), found[1], 0
     )
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError):
+        return None
 
 
 def text_of(value: Any, limit: int = 500) -> str:
@@ -183,6 +187,9 @@ def by_status(  # noqa: PLR0913 - an outcome has that many sides
         return succeeded(**facts)
     if status in {425, 429} or (status == 503 and retry_after is not None):  # noqa: PLR2004
         return failed(code, message, retryable=True, retry_after=retry_after, **facts)
+    if status == 401:  # noqa: PLR2004
+        wait = MEND_WITHIN if retry_after is None else retry_after
+        return failed(code, message, retryable=True, retry_after=wait, **facts)
     if status in {408, 409} or not 300 <= status < 500:  # noqa: PLR2004
         return unknown(code, message, retry_after=retry_after, **facts)
     if status < 400 and status not in {307, 308}:  # noqa: PLR2004

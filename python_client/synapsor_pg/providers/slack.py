@@ -57,6 +57,7 @@ from synapsor_pg.handlers import HandlerError, failed, succeeded, unknown
 from synapsor_pg.providers.credentials import ConfigurationError, secret, setting
 from synapsor_pg.providers.egress import egress_of
 from synapsor_pg.providers.sending import (
+    MEND_WITHIN,
     by_status,
     digest_of,
     proposed_at,
@@ -100,6 +101,11 @@ MESSAGE: Final = (
 
 LATER: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 """Refusals that end by themselves."""
+
+MENDABLE: Final = frozenset(
+    {"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"}
+)
+"""Refusals of our credentials, which an operator can mend."""
 
 REFUSALS: Final = frozenset(
     """
@@ -340,6 +346,8 @@ def _outcome(
         message = f"Slack says {code}"
         if code in LATER:
             return failed(code, message, retryable=True, retry_after=wait)
+        if code in MENDABLE:
+            return failed(code, message, retryable=True, retry_after=MEND_WITHIN)
         if code in REFUSALS:
             return failed(code, message, retryable=delivery.sent_before)
         return unknown(code, message, retry_after=wait, provider_request_id=identifier)
@@ -378,7 +386,7 @@ def _not_shared(delivery: Delivery, error: Exception) -> Outcome:
     """Return what became of a file that was not completed: known not done."""
     if isinstance(error, SlackApiError):
         code, wait = _refusal(error)
-        again = code not in REFUSALS or delivery.sent_before
+        again = code not in REFUSALS - MENDABLE or delivery.sent_before
         return failed(code, f"Slack says {code}", retryable=again, retry_after=wait)
     if isinstance(error, _UnexpectedAnswerError):
         answer = error.answer

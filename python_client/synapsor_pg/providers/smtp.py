@@ -3,8 +3,9 @@
 Settings of an account: ``host``; ``sender``, the address that mails come from; ``port``, default
 587; ``tls``: ``starttls`` (default), ``tls`` (from the first byte, port 465) or ``none``, which
 then takes no password; ``username`` and ``password``; ``ca_file``, for a certificate of your own;
-``timeout``, seconds for the whole conversation, 30; ``partial``: ``accept`` sends to those
-recipients whom the server takes, instead of to nobody when it refuses one.
+``helo``, our name, default the sender's domain; ``timeout``, seconds for the whole conversation,
+30; ``partial``: ``accept`` sends to those recipients whom the server takes, instead of to nobody
+when it refuses one.
 
 The operation is ``messages.send`` with ``to``, ``cc``, ``bcc`` (an address or a list), ``subject``,
 ``text``, ``html`` (at least one of the two) and ``reply_to``. ``Message-ID`` is made of tenant,
@@ -82,6 +83,7 @@ class Server:
     password: str | None
     ca_file: str | None
     timeout: float
+    helo: str
     partial: bool
 
     @classmethod
@@ -117,6 +119,7 @@ class Server:
             password=None if username is None else secret("smtp", "password", account),
             ca_file=setting("smtp", "ca_file", account),
             timeout=number("smtp", "timeout", 30.0, account),
+            helo=setting("smtp", "helo", account) or sender.rpartition("@")[2],
             partial=partial == "accept",
         )
 
@@ -310,9 +313,9 @@ def _greeted(delivery: Delivery, server: Server, over: threading.Event) -> smtpl
     deadline = time.monotonic() + server.timeout
     trust = ssl.create_default_context(cafile=server.ca_file)
     client = (
-        smtplib.SMTP_SSL(timeout=server.timeout, context=trust)
+        smtplib.SMTP_SSL(local_hostname=server.helo, timeout=server.timeout, context=trust)
         if server.tls == "tls"
-        else smtplib.SMTP(timeout=server.timeout)
+        else smtplib.SMTP(local_hostname=server.helo, timeout=server.timeout)
     )
     client._host = server.host  # type: ignore[attr-defined]  # noqa: SLF001 - the name TLS checks
     try:

@@ -288,6 +288,8 @@ def classify(error: stripe.StripeError, delivery: Delivery) -> Outcome:
     if status == 409 or not 400 <= status < 500:  # noqa: PLR2004
         # the key is in use by a request still being executed; a 5xx; an answer nobody can read
         return unknown(code, message, retry_after=wait, provider_request_id=request)
+    if status == 401:  # noqa: PLR2004
+        return by_status(delivery, status, message, error_code=code, provider_request_id=request)
     return failed(
         code,
         message,
