@@ -13,6 +13,7 @@ import pytest
 from client.shell import call
 from client.workshop import QUEUE, Workshop, wait_until
 from support.cluster import server_user
+from synapsor_pg import Client
 from synapsor_pg.cli import checks
 
 if TYPE_CHECKING:
@@ -200,6 +201,22 @@ def test_work_that_does_not_go_on_is_found(healthy: Workshop) -> None:
     [queue] = [each for each in findings(healthy) if each["check"] == "queues"]
     assert (queue["severity"], "is suspended" in queue["fact"]) == ("warning", True)
     assert "synapsor-pg resume" in queue["mend"]
+
+
+def test_an_open_breaker_is_found(healthy: Workshop) -> None:
+    with healthy.superuser() as connection:
+        Client(connection).declare_provider(
+            {"provider": "crm", "breaker": {"minimum_calls": 1, "window": 1}}
+        )
+    healthy.propose()
+    with healthy.client("test_worker") as client:
+        client.worker_heartbeat("w1", [QUEUE])
+        [claim] = client.claim_external_actions(QUEUE)
+    with healthy.client("test_worker") as client:
+        client.confirm_external_action(claim.action_id, "failed", claim_token=claim.claim_token)
+    [found] = findings(healthy)
+    assert (found["check"], found["severity"]) == ("providers", "warning")
+    assert found["fact"].startswith("the breaker of crm default is OPEN until 20")
 
 
 def test_a_silent_worker_with_actions_is_found(healthy: Workshop) -> None:

@@ -113,16 +113,16 @@ def test_providers_are_seen_with_what_holds_them_up(workshop: Workshop) -> None:
     async def watch() -> None:
         async with watching(workshop) as screen:
             await screen.until(lambda: screen.cells("providers"))
-            assert screen.cells("providers")[0][:3] == ["crm default", "", "CLOSED"]
+            assert screen.cells("providers")[0][:3] == ["crm default", "CLOSED", ""]
             with workshop.client("test_worker") as client:
                 [claim] = client.claim_external_actions(QUEUE)
             with workshop.client("test_worker") as client:
                 client.confirm_external_action(
                     claim.action_id, "failed", claim_token=claim.claim_token
                 )
-            await screen.until(lambda: screen.cells("providers")[0][2] == "OPEN")
-            assert screen.cells("providers")[0][7], "until when"
-            cell = screen.app.table("providers").get_row_at(0)[2]
+            await screen.until(lambda: screen.cells("providers")[0][1] == "OPEN")
+            assert screen.cells("providers")[0][2], "until when"
+            cell = screen.app.table("providers").get_row_at(0)[1]
             assert cell.style == "bold red"
 
     asyncio.run(watch())

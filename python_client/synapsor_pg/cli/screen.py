@@ -162,7 +162,8 @@ class Top(App[None]):
     #status { height: 1; padding: 0 1; background: $panel; }
     #status.lost { background: $error; color: $text; }
     .row { height: 1fr; }
-    DataTable { border: round $panel-lighten-2; height: 1fr; width: 1fr; }
+    DataTable { border: round $panel-lighten-2; height: 1fr; width: 1fr;
+        scrollbar-size: 0 1; }
     DataTable:focus { border: round $accent; }
     #queues { width: 3fr; }
     #workers { width: 2fr; }

@@ -46,7 +46,9 @@ PARTS: dict[str, tuple[str, str]] = {
         "synapsor_provider_health",
         """
         select * from synapsor.synapsor_provider_health
-        order by (breaker_state = 'CLOSED'), provider, account, tenant_id limit %(most)s
+        order by breaker_state not in ('OPEN', 'FORCED_OPEN', 'HALF_OPEN'),
+            provider, account, tenant_id nulls first
+        limit %(most)s
         """,
     ),
     "approvals": (

@@ -58,13 +58,13 @@ TABLES: dict[str, dict[str, Callable[[Row], Any]]] = {
     },
     "providers": {
         "provider": lambda row: f"{row['provider']} {row['account'] or ''}".strip(),
-        "tenant": lambda row: row.get("tenant_id"),
         "breaker": lambda row: row["breaker_state"],
+        "until": lambda row: _clock(row["opens_until"] or row["retry_after_until"]),
         "fails": lambda row: None if row["failure_rate"] is None else f"{row['failure_rate']:.0f}%",
-        "calls": lambda row: row["calls"],
         "in flight": lambda row: row["in_flight"],
         "tokens": lambda row: None if row["tokens"] is None else f"{row['tokens']:.0f}",
-        "until": lambda row: _clock(row["opens_until"] or row["retry_after_until"]),
+        "calls": lambda row: row["calls"],
+        "tenant": lambda row: row.get("tenant_id"),
     },
     "approvals": {
         "action": lambda row: row["action_id"],
