@@ -118,6 +118,8 @@ begin
     if open.deliveries_lost > 0 then
         perform synapsor._park(open, contract, 'OutcomeUnknown', 'SY024', facts);
     elsif found then
+        -- Taken again when it is approved again.
+        perform synapsor._give_back(open.action_id);
         perform synapsor._leave_lane(open);
         open.status := 'proposed';
         open.queued_at := null;
