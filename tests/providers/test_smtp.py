@@ -229,10 +229,23 @@ def test_a_refused_recipient_stops_the_mail(mailbox: Mailbox) -> None:
         mailbox.refuse = {"bob@example.com": code}
         outcome = send(both)
         assert (verdict(outcome), outcome.error_code) == (first, "recipient_refused")
-        assert outcome.response == {"refused": {"bob@example.com": code}}
+        assert outcome.response == {"refused": {"to[1]": code}}
     mailbox.refuse["ada@example.com"] = "550 No such user"
     assert verdict(send(both)) == "rejected"
     assert not mailbox.mails
+
+
+def test_a_recipient_is_named_by_its_place(mailbox: Mailbox) -> None:
+    """A contract may hide an address; the server's words must not show it."""
+    mailbox.refuse = {"eve@example.com": "550 5.1.1 <EVE@example.com>: unknown"}
+    refusal = send({"bcc": "eve@example.com"})
+    mailbox.refuse = {}
+    mailbox.answer = "250 delivered to ada@example.com"
+    success = send()
+
+    assert "eve@" not in repr(refusal).lower()
+    assert refusal.error_message == "the mail server says 550 5.1.1 <bcc[0]>: unknown"
+    assert success.response["reply"] == "250 delivered to to[0]"
 
 
 def test_who_is_taken_gets_it_where_the_operator_says_so(
@@ -243,7 +256,7 @@ def test_who_is_taken_gets_it_where_the_operator_says_so(
     outcome = send({"to": ["ada@example.com", "bob@example.com"]})
 
     assert verdict(outcome) == "succeeded"
-    assert outcome.response["refused"] == {"bob@example.com": "550 No such user"}
+    assert outcome.response["refused"] == {"to[1]": "550 No such user"}
     assert mailbox.mails[0][0] == ["ada@example.com"]
     assert verdict(send({"to": "bob@example.com"})) == "rejected"
 

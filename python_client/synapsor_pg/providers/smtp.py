@@ -146,15 +146,16 @@ def send_message(delivery: Delivery) -> Outcome:
         raise refused(delivery, "invalid_request", text_of(str(error))) from None
     content = message.as_bytes(policy=MAIL)
     with _conversation(delivery, server) as talk:
-        delivery.begin(digest_of("smtp", server.sender, recipients, content.decode("ascii")))
+        delivery.begin(digest_of("smtp", server.sender, [*recipients], content.decode("ascii")))
         return talk.send(recipients, content, str(message["Message-ID"]))
 
 
-def _recipients(delivery: Delivery) -> list[str]:
-    found: list[str] = []
+def _recipients(delivery: Delivery) -> dict[str, str]:
+    """Return the recipients and what they are called in outcomes: a hidden address stays hidden."""
+    found: dict[str, str] = {}
     for name in ("to", "cc", "bcc"):
-        found += _addresses(delivery, name)
-    found = list(dict.fromkeys(found))
+        for position, each in enumerate(_addresses(delivery, name)):
+            found.setdefault(each, f"{name}[{position}]")
     if not 0 < len(found) <= MOST_RECIPIENTS:
         raise refused(
             delivery, "invalid_recipient", f"a mail has 1 to {MOST_RECIPIENTS} recipients"
@@ -213,10 +214,12 @@ class _Talk:
         self._delivery = delivery
         self._server = server
         self._client = client
+        self._recipients: dict[str, str] = {}
         self._refusals: dict[str, tuple[int, bytes]] = {}
 
-    def send(self, recipients: list[str], content: bytes, identifier: str) -> Outcome:
+    def send(self, recipients: dict[str, str], content: bytes, identifier: str) -> Outcome:
         """Hand the mail over and return what the server says."""
+        self._recipients = recipients
         try:
             refusal = self._announce(recipients, len(content))
         except (smtplib.SMTPException, OSError) as error:
@@ -235,16 +238,16 @@ class _Talk:
         if 400 <= code < 600:  # noqa: PLR2004
             return self._said(code, words, "message_refused")
         if not 200 <= code < 300:  # noqa: PLR2004
-            why = f"the mail server says {_line(code, words)}"
+            why = f"the mail server says {self._line(code, words)}"
             return unknown("unexpected_reply", why, provider_request_id=identifier)
         with contextlib.suppress(smtplib.SMTPException, OSError):
             self._client.putcmd("quit")
-        response: dict[str, Any] = {"message_id": identifier, "reply": _line(code, words)}
+        response: dict[str, Any] = {"message_id": identifier, "reply": self._line(code, words)}
         if self._refusals:
             response["refused"] = self._shown()
         return succeeded(response, identifier)
 
-    def _announce(self, recipients: list[str], size: int) -> Outcome | None:
+    def _announce(self, recipients: dict[str, str], size: int) -> Outcome | None:
         """Say from whom and to whom, up to the server's wish to hear the mail; or its refusal."""
         options = [f"size={size}"] if self._client.has_extn("size") else []
         code, words = self._client.mail(self._server.sender, options)
@@ -261,9 +264,19 @@ class _Talk:
         return None if code == 354 else self._said(code, words, "data_refused")  # noqa: PLR2004
 
     def _shown(self) -> dict[str, str]:
-        return {each: _line(code, words) for each, (code, words) in self._refusals.items()}
+        return {
+            self._recipients[each]: self._line(code, words)
+            for each, (code, words) in self._refusals.items()
+        }
 
-    def _name(self, recipients: list[str]) -> dict[str, tuple[int, bytes]]:
+    def _line(self, code: int, words: bytes) -> str:
+        """Return a reply without the addresses that it repeats."""
+        line = _line(code, words)
+        for address, name in self._recipients.items():
+            line = re.sub(re.escape(address), name, line, flags=re.IGNORECASE)
+        return line
+
+    def _name(self, recipients: dict[str, str]) -> dict[str, tuple[int, bytes]]:
         """Name the recipients; return those whom the server refuses."""
         refusals = {}
         for each in recipients:
@@ -279,7 +292,7 @@ class _Talk:
         for_good = 500 <= code < 600  # noqa: PLR2004
         return failed(
             error_code,
-            f"the mail server says {_line(code, words)}",
+            f"the mail server says {self._line(code, words)}",
             retryable=not for_good or self._delivery.sent_before,
         )
 
