@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from providers.deliveries import again, deliver, examples, verdict
+from providers.deliveries import again, deliver, examples, perform, verdict
 from providers.fake import DONE_BEFORE, FAULTS, Fake
 from providers.test_http import TOKEN, Crm, documented, registered
 from providers.test_slack import TOKEN as SLACK_TOKEN
@@ -175,3 +176,44 @@ def test_the_documented_contracts_are_accepted_by_the_database(
         for contract in contracts:
             declared = Client(connection).declare_action(contract)
             assert declared.definition["provider"] == contract["provider"]
+
+
+@pytest.mark.parametrize(
+    ("made", "module", "arguments"),
+    [
+        (the_webhook, webhook, lambda n: {"order_id": f"o{n}"}),
+        (the_slack, slack, lambda n: {"channel": "C1", "text": f"m{n}"}),
+    ],
+)
+def test_all_bad_days_at_once_through_worker_and_database(
+    workshop: Workshop,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    made: Callable[[Setting, Path], Case],
+    module: Any,
+    arguments: Callable[[int], dict[str, Any]],
+) -> None:
+    """What succeeded was done once, what failed was not, and the rest is known to be unknown."""
+    case = made(lambda name, value: monkeypatch.setenv(f"SYNAPSOR_{name}", value), tmp_path)
+    contract = examples(module)[0]
+    with case.fake as fake:
+        fake.retry_after = 0
+        for fault in sorted(FAULTS):
+            fake.plan(fault)
+        rows = perform(workshop, contract, *[arguments(n) for n in range(20)], within=30)
+
+    done = sum(fake.effects.values())
+    by_status = Counter(row["status"] for row in rows)
+    assert set(by_status) <= {"succeeded", "failed", "unknown"}
+    assert set(fake.effects.values()) <= {0, 1}
+    assert by_status["succeeded"] <= done <= by_status["succeeded"] + by_status["unknown"]
+    for row in rows:
+        assert row["status"] == "succeeded" or row["error_code"], row
+        assert row["finished_at"] is not None or row["status"] == "unknown"
+    if module is webhook:
+        # only what was redirected is refused; the same id again told the truth about all others
+        assert by_status["failed"] <= 1
+        assert by_status["succeeded"] >= 17
+    else:
+        # one attempt each: eight kinds of bad day leave a doubt, three a refusal
+        assert by_status == {"succeeded": 20 - 11, "unknown": 8, "failed": 3}
