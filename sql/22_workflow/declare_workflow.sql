@@ -69,7 +69,8 @@ run must have (SY005); allowed_capabilities and allowed_actions, what steps and 
 checkpoint_every_step: each finished step and each action leaves a checkpoint of its own, written
 with it; auto_branch_on_proposal, recorded only; risk_policy {"medium": {"approval_role": …}}: a step
 of that risk, or a higher one without an entry of its own, waits for the role''s approval, and so
-does every action after it (low, medium, high, critical; another word counts as the highest);
+does every action after it (low, medium, high, critical; another word counts as the highest; any: every
+action of the run);
 max_steps, max_tool_calls, max_input_tokens, max_output_tokens (SY042); retention {"runs_days",
 "evidence_days"}, kept and then removed by purge.
 

@@ -53,6 +53,6 @@ comment on column synapsor.workflow_runs.has_entered is
 comment on column synapsor.workflow_runs.risk is
 'The highest risk of a step so far that demands an approval.';
 comment on column synapsor.workflow_runs.approval_role is
-'The role whose approval that risk demands of every action that follows.';
+'The role whose approval that risk, or any, demands of every action that follows.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.workflow_runs', '');

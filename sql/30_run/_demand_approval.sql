@@ -1,11 +1,11 @@
--- low, medium, high, critical; a word that nobody ranked is above them all.
+-- any, low, medium, high, critical; a word that nobody ranked is above them all.
 create or replace function synapsor._risk_rank(risk text)
 returns integer
 language sql
 immutable
 parallel safe
 begin atomic
-    select coalesce(array_position(array['low', 'medium', 'high', 'critical'], risk), 5);
+    select coalesce(array_position(array['any', 'low', 'medium', 'high', 'critical'], risk), 6);
 end;
 
 -- The role whose approval a contract demands for a risk: by its own entry, else by that of the highest risk below it.

@@ -39,7 +39,11 @@ begin
     bound := synapsor._resolve_workflow(workflow, version);
     if bound.version is not null then
         perform synapsor._require_session_values(bound.definition, session);
-        insert into synapsor.workflow_runs (run_id, tenant_id) values (new_run_id, session ->> 'tenant_id');
+        -- What any risk demands is demanded from the beginning.
+        insert into synapsor.workflow_runs (run_id, tenant_id, approval_role)
+        values (
+            new_run_id, session ->> 'tenant_id', bound.definition -> 'risk_policy' -> 'any' ->> 'approval_role'
+        );
     end if;
     insert into synapsor.runs (
         run_id, tenant_id, workflow, version, principal, input, correlation_id, started_at, workflow_version

@@ -147,6 +147,7 @@ select * from tests.matrix($matrix$
 
     explain_action            x x x x x . .  'act_none'
     explain_agent_run         x x x x x . .  'run_none'
+    execute                   x x x x x x .  'nonsense'
     explain_plan              x x x x x . .  'none'
 $matrix$);
 
@@ -202,6 +203,11 @@ from tests.matrix($matrix$
     _sees_every_tenant       x x x x x x .  of the caller's own session
     _caller_role             x x x x x x .  the caller itself
     _caller_has              x x x x x x .  the caller itself
+    _parse_statement         x x x x x x .  statements: computes on its argument
+    _explained_lines         x x x x x x .  statements: computes on its arguments
+    _show                    x x x x x x .  statements: security invoker over the views
+    _describe_action         x x x x x x .  statements: security invoker over the view
+    _describe_workflow       x x x x x x .  statements: security invoker over the view
     _redact                  x x x x x . .  views: computes on its arguments
     _preview                 x x x x x . .  explanations: computes on its arguments
     _named_violations        x x x x x . .  explanations: computes on its arguments
