@@ -323,7 +323,7 @@ from (values
     (null, 'the statement ends too early', 'Line 1, column 1: found the end of the text, expected CREATE, %'),
     ('', 'the statement ends too early', 'Line 1, column 1: %'),
     ('select 1', 'the statement is not understood at select', 'Line 1, column 1: found select, expected CREATE, %'),
-    ('SHOW RUNS; SHOW RUNS', 'there is more than one statement', 'Line 1, column 12: found SHOW, expected the end of %'),
+    ('SHOW RUNS; SHOW RUNS', 'there is more than one statement', 'Line 1, column 12: found SHOW, expected the end%'),
     ('EXPLAIN' || chr(10) || '  AGENT ROW ''x''', 'the statement is not understood at ROW',
         'Line 2, column 9: found ROW, expected RUN.' || chr(10) || 'LINE 2:   AGENT ROW ''x''' || chr(10)
         || '                ^'),
