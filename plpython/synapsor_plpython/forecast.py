@@ -64,15 +64,14 @@ def foresee_json(
 ) -> str:
     """Resolve the parameters of a plan's nodes as far as that is possible; for SQL.
 
-    `document`: {"nodes": [rows of plan_nodes], "run_as": the plan's, "parameters": the caller's,
-    "automatic": …}. Answers a list, in the order of the nodes, of {"node", "errors", "known",
-    "instances", "for_each", "config", "parameters", "run_as"}: values are those of the first
-    instance, run_as is the member under whose session the node runs.
+    `document`: {"nodes": [rows of plan_nodes], "parameters": the caller's, "automatic": …}.
+    Answers a list, in the order of the nodes, of {"node", "errors", "known", "instances",
+    "for_each", "config", "parameters", "run_as"}: values are those of the first instance, run_as is
+    the member under whose session the node runs.
     """
     facts = canonical.loads(document)
     sets = _sets(facts["nodes"])
     common = {"dynamic": facts["parameters"], "automatic": facts["automatic"]}
-    users = _users(facts["nodes"], facts["run_as"])
     answer = []
     for node in facts["nodes"]:
         found = _foresee(node, sets, common, matches, replace)
@@ -84,7 +83,7 @@ def foresee_json(
             "for_each": found.for_each,
             "config": found.config,
             "parameters": found.parameters,
-            "run_as": users[node["node"]],
+            "run_as": (node["run_as"] or {}).get("UserName"),
         })  # fmt: skip
     return canonical.dumps(answer)
 
@@ -96,30 +95,6 @@ def _sets(nodes: list[Node]) -> dict[str, set[str]]:
         for kind, saved in (("config", "save_config_as"), ("parameters", "save_parameters_as")):
             sets[kind].update({(node[kind] or {}).get("Name"), node[saved]} - {None})
     return sets
-
-
-def _users(nodes: list[Node], of_plan: Mapping[str, Any] | None) -> dict[int, str | None]:
-    """Return under whose session each node runs (reference/plans.md, A.7); None: the starter's."""
-    contexts: dict[int | None, tuple[str | None, bool]] = {
-        None: _context(of_plan or {}, (None, True))
-    }
-    for node in nodes:  # in document order: a parent comes first
-        contexts[node["node"]] = _context(node["run_as"], contexts[node["parent"]])
-    return {node["node"]: contexts[node["node"]][0] for node in nodes}
-
-
-def _context(
-    block: Mapping[str, Any] | None, above: tuple[str | None, bool]
-) -> tuple[str | None, bool]:
-    """Return the user of a security context, and whether what is below inherits it."""
-    user, is_inheritable = above
-    inherited = user if is_inheritable else None
-    if block is None:
-        return inherited, is_inheritable or inherited is None
-    if inherited is not None and not block.get("BlockInheritance"):
-        return inherited, True
-    is_inheritable = block.get("IsInheritable") is not False
-    return block.get("UserName"), is_inheritable
 
 
 def _foresee(

@@ -34,7 +34,6 @@ begin
             'PlanStartInfo_RequestNumber', coalesce(declared.start_info ->> 'RequestNumber', '(of the run)'),
             'PlanStartInfo_RequestUser', coalesce(declared.start_info ->> 'RequestUser', session ->> 'principal')
         ),
-        'run_as', declared.run_as,
         -- Of those the plan names only: nobody learns here who else is a member.
         'members', (
             select coalesce(jsonb_agg(member.principal), '[]')
@@ -43,8 +42,6 @@ begin
                 and member.principal in (
                     select planned.run_as ->> 'UserName' from synapsor.plan_nodes as planned
                     where planned.plan_id = declared.plan_id
-                    union all
-                    select declared.run_as ->> 'UserName'
                 )
         ),
         'nodes', jsonb_agg(to_jsonb(planned) || jsonb_build_object('contract', served.contract) order by planned.node)

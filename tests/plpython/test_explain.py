@@ -1114,7 +1114,11 @@ def test_a_plan_s_run_is_a_tree_too() -> None:
         "     because   it asks for Complete or Failed, but the plan is None"
     )
     document |= {"format": "mermaid"}
-    assert len([line for line in drawn(document).splitlines() if '["' in line]) == 13
+    lines = drawn(document).splitlines()
+    assert len([line for line in lines if '["' in line]) == 13
+    # The run has two roots, one of which has not run; of the others each hangs on its parent.
+    assert len([line for line in lines if line.startswith("    n0 --> ")]) == 2
+    assert len([line for line in lines if "> " in line or ">|" in line]) == 12
 
 
 def test_a_plan_s_action_tells_what_it_waits_for_and_what_undid_it() -> None:

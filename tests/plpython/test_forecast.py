@@ -45,7 +45,6 @@ def outlined(*actions: dict[str, Any], **changed: Any) -> dict[str, Any]:
     nodes = [{**node, "contract": contracts.get(node["handler"]["type"])} for node in read["nodes"]]
     document = {
         "plan": {"plan": "p", "version": 2, "label": None, "name": "p"},
-        "run_as": read["run_as"],
         "members": [],
         "nodes": nodes,
         "parameters": {},
@@ -285,6 +284,13 @@ def test_security_contexts_are_inherited_as_the_reference_says() -> None:
         "no user": "rita",
         "blocking": None,
     }
+    inheriting = {"UserName": "own", "BlockInheritance": False, "IsInheritable": False}
+    nested = empty("middle", RunAs=inheriting, Actions=[empty("leaf")])
+    assert users(empty("root", RunAs={"UserName": "rita"}, Actions=[nested])) == {
+        "root": "rita",
+        "middle": "rita",
+        "leaf": "rita",  # what inherits passes on
+    }
     private = {"UserName": "rita", "IsInheritable": False}
     assert users(empty("root", RunAs=private, Actions=below[:3])) == {
         "root": "rita",
@@ -435,3 +441,23 @@ def test_what_only_a_run_can_tell_may_fail() -> None:
     made = empty("maker", "Complete", Parameters={"Name": "made", "Values": {}})
     late = empty("late", "Complete", Parameters={"InheritFrom": "made"})
     assert runs(made, late)["late"] == ("always", ["Complete", "Failed"])
+
+
+def test_a_root_has_no_parent_to_wait_for() -> None:
+    info = {
+        "Values": {"ReturnStatus": "Complete"},
+        "ParentExitData": [{"CopyToValues": {"Source": "status", "Target": "ReturnStatus"}}],
+    }
+    action = {"Name": "n", "Handler": {"Type": "EmptyHandler", "Config": info}}
+    verdicts = runs({**action, "Actions": [action]})
+    assert verdicts["n"] == ("always", ["Complete"])
+    assert set(verdicts["n/n"][1]) == set(plan.STATUSES)
+
+
+def test_what_fails_waits_for_nobody() -> None:
+    rule = {"required": True, "role": "reviewer", "approvals": 1, "unless": None}
+    used = {"action:billing.refund": contract(approval=rule)}
+    failing = acting("a", Parameters={"InheritFrom": "nowhere"})
+    answer = drawn(outlined(failing, contracts=used))
+    assert answer["counts"]["approvals"] == 0
+    assert "approval" not in {line["label"] for line in answer["nodes"][0]["why"]}
