@@ -1,10 +1,13 @@
 """Client and worker of the synapsor PostgreSQL extension."""
 
 from synapsor_pg.client import Client
+from synapsor_pg.config import ConfigError, WorkerConfig
 from synapsor_pg.errors import SynapsorError
 from synapsor_pg.handlers import (
     ClaimLostError,
     Delivery,
+    NodeResult,
+    NodeStart,
     Outcome,
     Registry,
     RejectedError,
@@ -12,6 +15,8 @@ from synapsor_pg.handlers import (
     UnknownOutcomeError,
     failed,
     handler,
+    plan_handler,
+    plan_handler_contract,
     registry,
     succeeded,
     unknown,
@@ -42,12 +47,14 @@ from synapsor_pg.models import (
     WorkerPresence,
     Workflow,
 )
-from synapsor_pg.worker import Worker
+from synapsor_pg.observer import WorkerObserver, WorkerStatus
+from synapsor_pg.worker import Queue, Worker
 
 __all__ = [
     "Claim",
     "ClaimLostError",
     "Client",
+    "ConfigError",
     "Confirmation",
     "ConfirmationResult",
     "Contract",
@@ -59,12 +66,15 @@ __all__ = [
     "Invocation",
     "Member",
     "Module",
+    "NodeResult",
+    "NodeStart",
     "Outcome",
     "PendingApproval",
     "Plan",
     "Policy",
     "PolicyReplay",
     "Provider",
+    "Queue",
     "Redaction",
     "Registry",
     "RejectedError",
@@ -77,10 +87,15 @@ __all__ = [
     "TenantWeight",
     "UnknownOutcomeError",
     "Worker",
+    "WorkerConfig",
+    "WorkerObserver",
     "WorkerPresence",
+    "WorkerStatus",
     "Workflow",
     "failed",
     "handler",
+    "plan_handler",
+    "plan_handler_contract",
     "registry",
     "succeeded",
     "unknown",

@@ -22,15 +22,17 @@ raises, leaves it unknown, to be asked again.
 
 from __future__ import annotations
 
+import functools
+import os
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from synapsor_pg.models import Claim, JsonObject
 
@@ -229,13 +231,52 @@ class Delivery:
             self.begun = True
 
 
+if TYPE_CHECKING:
+    Handles = Callable[[Delivery], Outcome | Coroutine[Any, Any, Outcome]]
+    """A handler: a function, or a coroutine function."""
+
+Handling = TypeVar("Handling", bound="Handles")
+
+PLAN = "plan"
+"""The provider of contracts whose actions are nodes of plans."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
     """A handler and how it wants to be called."""
 
-    function: Callable[[Delivery], Outcome]
+    function: Handles
     begin: Begin = "auto"
     timeout: float | None = None
+    config: Any = None
+    """A plan handler's: an example of its configuration."""
+    parameters: Any = None
+    """A plan handler's: an example of its parameters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeResult:
+    """What a plan handler reports of its node (plans-action-blocks, Result).
+
+    ``status``: any status of the document; nodes below run by it. A handler that raises makes its
+    node Failed.
+    """
+
+    status: str = "Complete"
+    exit_data: Any = None
+    exit_code: int | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStart:
+    """What a plan handler is given: the part of the delivery that its contract declares."""
+
+    delivery: Delivery
+    config: Any
+    parameters: Any
+    parent_exit_data: Any
+    is_dry_run: bool
 
 
 class Registry:
@@ -247,25 +288,72 @@ class Registry:
 
     def handler(
         self, provider: str, operation: str, *, begin: Begin = "auto", timeout: float | None = None
-    ) -> Callable[[Callable[[Delivery], Outcome]], Callable[[Delivery], Outcome]]:
-        """Register the decorated function for a provider's operation.
+    ) -> Callable[[Handling], Handling]:
+        """Register the decorated function, or coroutine function, for a provider's operation.
 
-        ``timeout`` (seconds): after it the lease is no longer renewed and ``cancelled`` is set.
+        ``timeout`` (seconds): after it the lease is no longer renewed and ``cancelled`` is set; a
+        coroutine is cancelled.
         """
 
-        def register(
-            function: Callable[[Delivery], Outcome],
-        ) -> Callable[[Delivery], Outcome]:
-            known = self._registrations.get((provider, operation))
-            if known is not None and known.function is not function:
-                message = f"{provider}/{operation} has a handler already: {known.function!r}"
-                raise ValueError(message)
-            self._registrations[provider, operation] = Registration(
-                function=function, begin=begin, timeout=timeout
+        def register(function: Handling) -> Handling:
+            self._register(
+                provider, operation, Registration(function=function, begin=begin, timeout=timeout)
             )
             return function
 
         return register
+
+    def plan_handler(
+        self,
+        kind: str,
+        *,
+        config: Any = None,
+        parameters: Any = None,
+        timeout: float | None = None,
+    ) -> Callable[[Callable[[NodeStart], Any]], Callable[[NodeStart], Any]]:
+        """Register the decorated function for plan nodes whose handler is ``Lib:Name``.
+
+        It returns a ``NodeResult``, or just its exit data. Nodes reach it through an external
+        contract with provider ``plan`` and operation ``Lib:Name``, whose args may be ``config``,
+        ``parameters``, ``parent_exit_data``, ``is_dry_run`` and the rest that the database tells
+        (``plan_handler_contract`` makes one). ``config`` and ``parameters``: examples, for
+        ``synapsor-pg plan sample``.
+        """
+
+        def register(function: Callable[[NodeStart], Any]) -> Callable[[NodeStart], Any]:
+            @functools.wraps(function)
+            def deliver(delivery: Delivery) -> Outcome:
+                told = delivery.arguments
+                answer = function(
+                    NodeStart(
+                        delivery=delivery,
+                        config=told.get("config"),
+                        parameters=told.get("parameters"),
+                        parent_exit_data=told.get("parent_exit_data"),
+                        is_dry_run=bool(told.get("is_dry_run")),
+                    )
+                )
+                result = answer if isinstance(answer, NodeResult) else NodeResult(exit_data=answer)
+                report = {**asdict(result), "pid": os.getpid()}
+                return succeeded({key: said for key, said in report.items() if said is not None})
+
+            self._register(
+                PLAN,
+                kind,
+                Registration(
+                    function=deliver, timeout=timeout, config=config, parameters=parameters
+                ),
+            )
+            return function
+
+        return register
+
+    def _register(self, provider: str, operation: str, registration: Registration) -> None:
+        known = self._registrations.get((provider, operation))
+        if known is not None and known.function is not registration.function:
+            message = f"{provider}/{operation} has a handler already: {known.function!r}"
+            raise ValueError(message)
+        self._registrations[provider, operation] = registration
 
     def get(self, provider: str, operation: str) -> Registration | None:
         """Return the handler of an operation."""
@@ -284,6 +372,29 @@ registry = Registry()
 """The handlers of this process, filled by ``@handler``."""
 
 handler = registry.handler
+plan_handler = registry.plan_handler
+
+
+def plan_handler_contract(
+    kind: str, action: str, *, queue: str = "plans", idempotent: bool = False, **keys: Any
+) -> JsonObject:
+    """Return the contract through which nodes reach ``@plan_handler(kind)``, for declare_action."""
+    told = {"type": ["object", "array", "string", "number", "boolean", "null"]}
+    names = ("config", "parameters", "parent_exit_data")
+    return {
+        "action": action,
+        "kind": "external",
+        "provider": PLAN,
+        "operation": kind,
+        "queue": queue,
+        "args_schema": {
+            "type": "object",
+            "properties": {**dict.fromkeys(names, told), "is_dry_run": {"type": "boolean"}},
+        },
+        "idempotency": {"idempotent": idempotent},
+        **keys,
+    }
+
 
 _NEVER_CONNECTED = frozenset(
     {

@@ -21,7 +21,10 @@ waits goes in one statement), renews, watches, keeps house and listens.
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
+import inspect
 import json
 import logging
 import os
@@ -47,14 +50,23 @@ from synapsor_pg.errors import (
     ApprovalStaleError,
     SynapsorError,
 )
-from synapsor_pg.handlers import ClaimLostError, Delivery, Outcome, Registry
+from synapsor_pg.handlers import (
+    ClaimLostError,
+    Delivery,
+    Outcome,
+    Registration,
+    Registry,
+    UnknownOutcomeError,
+)
 from synapsor_pg.models import Claim, Confirmation, DeliveryStart
 from synapsor_pg.observer import Observers, WorkerObserver, WorkerStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import FrameType
+
+    from synapsor_pg.config import WorkerConfig
 
 LOG = logging.getLogger("synapsor_pg.worker")
 
@@ -86,6 +98,25 @@ BATCH_LIMIT = 500
 """How many confirmations or beginnings go in one statement."""
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue to serve; ``weight``: its part of the claims while several have work."""
+
+    name: str
+    weight: float = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """One kind of claim from one queue, and when to make the next."""
+
+    queue: Queue
+    purpose: str
+    look_at: float = 0.0
+    served: float = 0.0
+    """Actions claimed by weight: of several due lines the one with the least is next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,23 +206,29 @@ class Worker:
 
     ``batch``: how many actions one claim takes; what exceeds the free threads waits here, claimed
     and renewed. ``lease`` None: the contract's. ``drain``: how many seconds a stop waits for
-    handlers. ``observers`` are told what happens (``synapsor_pg.observer``). ``checkpoint`` is
-    called with the name of each boundary an action crosses, for tests: claiming, claimed,
-    before_begin, begun, answered, confirmed.
+    handlers. ``reconcile``: how many seconds between looks for unknown actions whose provider can
+    be asked; None: never. ``housekeeping``: seconds between heartbeats, sweeps and due steps; None:
+    others keep house. ``timeouts``: seconds by ``provider/operation``, before what a handler says.
+    A handler may be a coroutine function; it still occupies one of the ``concurrency`` threads,
+    and is cancelled with its delivery. ``observers`` are told what happens
+    (``synapsor_pg.observer``). ``checkpoint`` is called with the name of each boundary an action
+    crosses, for tests: claiming, claimed, before_begin, begun, answered, confirmed.
     """
 
     def __init__(
         self,
         source: str | ConnectionPool[psycopg.Connection[Any]],
         *,
-        queues: Sequence[str],
+        queues: Sequence[str | Queue],
         batch: int = 10,
         concurrency: int = 10,
         lease: timedelta | float | None = None,
         label: str | None = None,
         registry: Registry | None = None,
         poll: float = 1.0,
-        housekeeping: float = 10.0,
+        reconcile: float | None = 5.0,
+        housekeeping: float | None = 15.0,
+        timeouts: Mapping[str, float] | None = None,
         drain: float = 30.0,
         listen: bool = True,
         listen_dsn: str | None = None,
@@ -207,14 +244,16 @@ class Worker:
         if batch < 1 or concurrency < 1:
             message = "batch and concurrency must be at least 1"
             raise ValueError(message)
-        self.queues = tuple(dict.fromkeys(queues))
+        self._lines = _lines(queues, reconcile=reconcile is not None)
         self.label = label or f"{socket.gethostname()}:{os.getpid()}"
         self._batch = batch
         self._concurrency = concurrency
         self._lease = timedelta(seconds=lease) if isinstance(lease, (int, float)) else lease
         self._registry = handlers.registry if registry is None else registry
         self._poll = poll
+        self._reconcile = reconcile
         self._housekeeping = housekeeping
+        self._timeouts = dict(timeouts or {})
         self._drain = drain
         self._listen = listen
         self._session_token = session_token
@@ -234,48 +273,128 @@ class Worker:
         self._tick = threading.Condition(lock)  # there are new claims to renew and watch
         self._claims = 0
         self._held: dict[tuple[str, int], _Held] = {}
-        self._look_at = dict.fromkeys(self.queues, 0.0)
         self._said: dict[str, float] = {}
 
         self._todo: queue.SimpleQueue[_Held | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._async_handlers = _AsyncHandlers()
         self._stop = threading.Event()
         self._over = threading.Event()  # everything is done: background threads end
         self._give_up_at = float("inf")
 
+    @classmethod
+    def from_config(
+        cls,
+        config: WorkerConfig,
+        *,
+        registry: Registry | None = None,
+        observers: Sequence[WorkerObserver] = (),
+        session_token: Callable[[], str] | None = None,
+    ) -> Worker:
+        """Return the worker that a configuration describes; load its handler modules yourself."""
+        return cls(
+            config.dsn,
+            queues=_configured_queues(config),
+            batch=config.batch,
+            concurrency=config.concurrency,
+            lease=config.lease,
+            label=config.label,
+            registry=registry,
+            poll=config.poll,
+            reconcile=config.reconcile,
+            housekeeping=config.housekeeping,
+            timeouts=config.timeouts,
+            drain=config.drain,
+            listen=config.listen,
+            listen_dsn=config.listen_dsn,
+            session_token=session_token,
+            observers=observers,
+        )
+
+    def apply(self, config: WorkerConfig) -> None:
+        """Take over queues, weights, concurrency and time-outs; the rest needs a restart."""
+        self.reconfigure(
+            queues=_configured_queues(config),
+            concurrency=config.concurrency,
+            timeouts=config.timeouts,
+        )
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The names of the queues it serves."""
+        return tuple(dict.fromkeys(line.queue.name for line in self._lines))
+
     # life
 
-    def run(self, *, until_idle: bool = False, install_signals: bool = True) -> None:
+    def run(
+        self,
+        *,
+        until_idle: bool = False,
+        install_signals: bool = True,
+        on_reload: Callable[[], None] | None = None,
+    ) -> None:
         """Work until ``stop``, or with ``until_idle`` until nothing is due; then drain.
 
         SIGTERM and SIGINT stop it when it runs in the main thread; a second signal stops waiting
-        for handlers. Raises what the first claim raises if the database refuses it.
+        for handlers. SIGHUP calls ``on_reload``, in a thread. Raises what the first claim raises if
+        the database refuses it.
         """
         with contextlib.ExitStack() as stack:
             if install_signals and threading.current_thread() is threading.main_thread():
-                stack.enter_context(self._signals())
+                stack.enter_context(self._signals(on_reload))
             if self._owns_pool:
                 self._await_database()
                 self._pool.open()
                 stack.callback(self._pool.close, 1.0)
             self._beginner = _Batcher("synapsor-begin", self._begin_batch)
             self._confirmer = _Batcher("synapsor-confirm", self._confirm_batch)
-            loops = [self._renew_loop, self._watch_loop, self._housekeeping_loop]
+            loops = [self._renew_loop, self._watch_loop]
+            if self._housekeeping is not None:
+                loops.append(self._housekeeping_loop)
             if self._listen:
                 loops.append(self._listen_loop)
             loops += [self._handle_loop] * self._concurrency
-            self._threads = [
-                threading.Thread(
-                    target=self._keep_up, args=(loop,), name=f"synapsor{loop.__name__}", daemon=True
-                )
-                for loop in loops
-            ]
-            for thread in self._threads:
-                thread.start()
+            for loop in loops:
+                self._start(loop)
             LOG.info("started %s", self.label, extra={"queues": list(self.queues)})
             try:
                 self._claim_loop(until_idle=until_idle)
             finally:
                 self._finish()
+
+    def _start(self, loop: Callable[[], None]) -> None:
+        thread = threading.Thread(
+            target=self._keep_up, args=(loop,), name=f"synapsor{loop.__name__}", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    def reconfigure(
+        self,
+        *,
+        queues: Sequence[str | Queue] | None = None,
+        concurrency: int | None = None,
+        timeouts: Mapping[str, float] | None = None,
+    ) -> None:
+        """Change what is claimed and by how many threads from now on; what is held goes on."""
+        with self._wake:
+            if queues is not None:
+                before = {(line.queue.name, line.purpose): line for line in self._lines}
+                self._lines = _lines(queues, reconcile=self._reconcile is not None)
+                for line in self._lines:
+                    known = before.get((line.queue.name, line.purpose))
+                    if known is not None:
+                        line.look_at, line.served = known.look_at, known.served
+            if timeouts is not None:
+                self._timeouts = dict(timeouts)
+            more = 0 if concurrency is None else concurrency - self._concurrency
+            self._concurrency += more
+            self._wake.notify_all()
+        for _ in range(more):
+            self._start(self._handle_loop)
+        for _ in range(-more):
+            self._todo.put(None)
+        LOG.info("reconfigured: %d threads, queues %s", self._concurrency, ", ".join(self.queues))
 
     def _keep_up(self, loop: Callable[[], None]) -> None:
         """Run a background loop; a defect in it must not end it in silence."""
@@ -285,6 +404,8 @@ class Worker:
             except Exception:
                 LOG.exception("%s failed", loop.__name__)
                 self._over.wait(1.0)
+            else:
+                return
 
     def status(self) -> WorkerStatus:
         """Return how the worker is at this moment."""
@@ -306,13 +427,17 @@ class Worker:
         self._notify()
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def on_signal(_number: int, _frame: FrameType | None) -> None:
+    def _signals(self, on_reload: Callable[[], None] | None) -> Iterator[None]:
+        def in_thread(act: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
             # in a thread of its own: this one may hold the lock that stop() takes
-            threading.Thread(target=self.stop, name="synapsor-stop").start()
+            return lambda _number, _frame: threading.Thread(
+                target=act, name="synapsor-signal"
+            ).start()
 
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = {number: signal.signal(number, on_signal) for number in numbers}
+        actions = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop}
+        if on_reload is not None:
+            actions[signal.SIGHUP] = on_reload
+        before = {number: signal.signal(number, in_thread(act)) for number, act in actions.items()}
         try:
             yield
         finally:
@@ -340,6 +465,7 @@ class Worker:
         for _ in range(self._concurrency):
             self._todo.put(None)
         self._confirmer.close(2.0)
+        self._async_handlers.close()
         end = time.monotonic() + 1.0
         self._beginner.close(1.0)
         for thread in self._threads:
@@ -437,20 +563,21 @@ class Worker:
 
     def _notify(self, queue_name: str | None = None) -> None:
         with self._wake:
-            for name in self.queues if queue_name is None else (queue_name,):
-                if name in self._look_at:
-                    self._look_at[name] = 0.0
+            for line in self._lines:
+                if queue_name in (None, line.queue.name) and line.purpose == "deliver":
+                    line.look_at = 0.0
             self._wake.notify_all()
 
     def _claim_loop(self, *, until_idle: bool) -> None:
         failures = 0
         ever = False
         while not self._stop.is_set():
-            name = self._next_queue(until_idle=until_idle)
-            if name is None:
+            line = self._next_line(until_idle=until_idle)
+            if line is None:
                 return
+            name = line.queue.name
             try:
-                claimed = self._claim(name)
+                claimed = self._claim(line)
             except TRANSIENT as error:
                 failures += 1
                 LOG.warning("cannot claim from %s: %s", name, _first_line(error))
@@ -467,36 +594,47 @@ class Worker:
             else:
                 ever = True
                 failures = 0
+                with self._wake:
+                    line.served += max(claimed, 1) / line.queue.weight
                 if claimed < self._batch:
-                    self._sleep_queue(name)
+                    self._sleep(line)
 
-    def _next_queue(self, *, until_idle: bool) -> str | None:
-        """Wait for a free thread and a queue to look at; return the one that waited longest."""
+    def _next_line(self, *, until_idle: bool) -> _Line | None:
+        """Wait for a free thread and a line to look at; return the due one served least."""
         with self._wake:
             while not self._stop.is_set():
                 now = time.monotonic()
-                name = min(self._look_at, key=lambda each: self._look_at[each])
-                due_in = self._look_at[name] - now
+                due = [line for line in self._lines if line.look_at <= now]
                 if len(self._held) >= self._concurrency:
                     self._wake.wait()
-                elif due_in <= 0:
+                elif due:
+                    line = min(due, key=lambda each: (each.served, each.look_at))
+                    # who slept has no credit from that time, or it would shut out the others
+                    least = line.served
+                    for each in due:
+                        each.served -= least
                     # moves behind the others, and a wake-up during the claim makes it due again
-                    self._look_at[name] = now
-                    return name
+                    line.look_at = now
+                    return line
                 elif until_idle and not self._held:
                     return None
                 else:
-                    self._wake.wait(due_in)
+                    self._wake.wait(min(line.look_at for line in self._lines) - now)
         return None
 
-    def _sleep_queue(self, name: str) -> None:
-        """Nothing more is due in a queue: look again at the next poll, unless woken meanwhile."""
+    def _sleep(self, line: _Line) -> None:
+        """Nothing more is due in a line: look again at the next poll, unless woken meanwhile."""
         with self._wake:
-            if self._look_at[name] != 0.0:
-                poll = self._poll * random.uniform(1.0, 1.3)  # noqa: S311
-                self._look_at[name] = time.monotonic() + poll
+            if line.look_at != 0.0:
+                # All idle queues together are looked at once a poll, half as often while LISTEN
+                # tells of what comes.
+                poll = self._poll * len(self.queues) * (2 if self._listening else 1)
+                if line.purpose == "reconcile":
+                    poll = (self._reconcile or 0.0) * len(self.queues)
+                line.look_at = time.monotonic() + poll * random.uniform(1.0, 1.3)  # noqa: S311
 
-    def _claim(self, name: str) -> int:
+    def _claim(self, line: _Line) -> int:
+        name = line.queue.name
         self._checkpoint("claiming")
         with self._transaction() as (client, clock):
             claims = client.claim_external_actions(
@@ -504,6 +642,7 @@ class Worker:
                 max_actions=self._batch,
                 lease=self._lease,
                 worker_label=self.label,
+                purpose=line.purpose,
                 begin=False,
             )
         self._reached_at = time.monotonic()
@@ -566,20 +705,12 @@ class Worker:
             self._release(held, because="no handler", delay=timedelta(seconds=60))
             return
         held.started_at = time.monotonic()
-        if registration.timeout is not None:
-            held.timeout_at = held.started_at + registration.timeout
+        timeout = self._timeouts.get(f"{claim.provider}/{claim.operation}", registration.timeout)
+        if timeout is not None:
+            held.timeout_at = held.started_at + timeout
         self._checkpoint("before_begin")
         try:
-            if registration.begin == "auto":
-                delivery.begin()
-            with self._observers.handling(delivery):
-                outcome = registration.function(delivery)
-            if not isinstance(outcome, Outcome):
-                outcome = handlers.unknown(
-                    "InvalidOutcome",
-                    f"the handler returned {type(outcome).__name__} instead of an Outcome",
-                    park=True,
-                )
+            outcome = self._call(registration, delivery)
         except ClaimLostError as error:
             self._log(logging.WARNING, "lost", delivery, error=str(error))
             self._let_go(held)
@@ -594,7 +725,74 @@ class Worker:
         held.answered = True
         self._observers.tell("answered", delivery, outcome, time.monotonic() - held.started_at)
         self._checkpoint("answered")
-        self._report(held, outcome)
+        if delivery.purpose == "reconcile":
+            self._settle(held, outcome)
+        else:
+            self._report(held, outcome)
+
+    def _call(self, registration: Registration, delivery: Delivery) -> Outcome:
+        if registration.begin == "auto" and delivery.purpose == "deliver":
+            delivery.begin()
+        with self._observers.handling(delivery):
+            answer: Any = registration.function(delivery)
+            if inspect.iscoroutine(answer):
+                answer = self._async_handlers.wait(answer, delivery)
+        if isinstance(answer, Outcome):
+            return answer
+        return handlers.unknown(
+            "InvalidOutcome",
+            f"the handler returned {type(answer).__name__} instead of an Outcome",
+            park=True,
+        )
+
+    def _settle(self, held: _Held, outcome: Outcome) -> None:
+        """Say what became of an unknown action; without an answer it stays unknown."""
+        claim = held.delivery.claim
+        if outcome.status == "unknown":
+            self._release(
+                held,
+                because=f"{outcome.error_code}: {outcome.error_message}",
+                delay=outcome.retry_after,
+                error_code=storable(outcome.error_code),
+                error_message=storable(outcome.error_message),
+            )
+            return
+        status: str = outcome.status
+        if status == "failed" and outcome.retryable is not False:
+            status = "queued"  # known not done, and to be done
+        evidence = {
+            "response": outcome.response,
+            "provider_request_id": outcome.provider_request_id,
+            "error_code": outcome.error_code,
+        }
+        failures = 0
+        while not self._over.is_set():
+            try:
+                with self._transaction() as (client, _clock):
+                    client.settle_external_action(
+                        claim.action_id,
+                        status,
+                        evidence=storable(
+                            {key: said for key, said in evidence.items() if said is not None}
+                        ),
+                        note=storable(outcome.error_message),
+                        claim_token=claim.claim_token,
+                    )
+            except TRANSIENT as error:
+                failures += 1
+                LOG.warning("cannot settle: %s", _first_line(error))
+                self._observers.tell("database_failed", "settle", error)
+                self._pause(failures, longest=2.0)
+            except (SynapsorError, psycopg.Error) as error:
+                self._log(logging.ERROR, "not settled", held.delivery, error=_first_line(error))
+                break
+            else:
+                self._log(logging.INFO, "settled", held.delivery, status=status)
+                self._run_due_steps()
+                if status == "queued":
+                    self._notify(claim.queue)
+                break
+        self._let_go(held)
 
     def _report(self, held: _Held, outcome: Outcome) -> None:
         claim = held.delivery.claim
@@ -943,7 +1141,7 @@ class Worker:
                     if isinstance(done, int) and done:
                         LOG.info("%s: %d", name, done)
                         self._notify()
-            self._over.wait(self._housekeeping * random.uniform(0.75, 1.25))  # noqa: S311
+            self._over.wait((self._housekeeping or 0.0) * random.uniform(0.75, 1.25))  # noqa: S311
 
     def _listen_loop(self) -> None:
         failures = 0
@@ -1015,6 +1213,78 @@ class Worker:
                 "error_code": error,
             },
         )
+
+
+def _configured_queues(config: WorkerConfig) -> list[Queue]:
+    return [Queue(each.name, each.weight) for each in config.queues]
+
+
+class _AsyncHandlers:
+    """The event loop of handlers that are coroutines, in a thread that starts with the first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def wait(self, answer: Coroutine[Any, Any, Outcome], delivery: Delivery) -> Outcome:
+        """Run a handler's coroutine; it is cancelled when its delivery is."""
+        future = asyncio.run_coroutine_threadsafe(answer, self._running())
+        while True:
+            try:
+                return future.result(timeout=0.1)
+            except concurrent.futures.CancelledError:
+                # it was told to stop and did: whether it had sent anything, nobody knows
+                raise UnknownOutcomeError(
+                    "cancelled", delivery.cancelled_because or "the handler was cancelled"
+                ) from None
+            except TimeoutError:
+                if future.done():
+                    raise  # the handler's own
+                if delivery.cancelled.is_set():
+                    future.cancel()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._serve, args=(self._loop,), name="synapsor-async", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+    @staticmethod
+    def _serve(loop: asyncio.AbstractEventLoop) -> None:
+        """Run the loop until it is stopped; what still runs then is cancelled."""
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    def close(self) -> None:
+        """End the loop."""
+        with self._lock:
+            if self._loop is not None and self._thread is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join(1.0)
+                self._loop = self._thread = None
+
+
+def _lines(queues: Sequence[str | Queue], *, reconcile: bool) -> list[_Line]:
+    """Return what to claim: of every queue, deliveries and, where asked, reconciliations."""
+    named = {
+        each.name: each
+        for each in (Queue(each) if isinstance(each, str) else each for each in queues)
+    }
+    purposes = ("deliver", "reconcile") if reconcile else ("deliver",)
+    return [_Line(each, purpose) for purpose in purposes for each in named.values()]
 
 
 def _back_off(attempt: int) -> timedelta:

@@ -135,7 +135,9 @@ as $function$
         ('request_number', walk.automatic -> 'PlanStartInfo_RequestNumber')
     ) as told (name, value)
     where told.value is not null and told.value <> 'null'
-        and coalesce(contract.definition -> 'args', contract.definition -> 'args_schema' -> 'properties') ? told.name;
+        and coalesce(
+            nullif(contract.definition -> 'args', 'null'), contract.definition -> 'args_schema' -> 'properties'
+        ) ? told.name;
 $function$;
 
 -- Invokes the action of a step that the walk writes itself, so that it is one step and not two.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 import hmac
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -20,11 +22,15 @@ from psycopg_pool import ConnectionPool
 from synapsor_pg import (
     Client,
     Delivery,
+    NodeResult,
+    NodeStart,
     Outcome,
+    Queue,
     RejectedError,
     RetryableError,
     Worker,
     failed,
+    plan_handler_contract,
     succeeded,
     unknown,
 )
@@ -38,7 +44,7 @@ if TYPE_CHECKING:
     from synapsor_pg.models import Claim, Confirmation, ConfirmationResult
 
 
-def handle(workshop: Workshop, function: Callable[[Delivery], Outcome], **options: Any) -> None:
+def handle(workshop: Workshop, function: Callable[[Delivery], Any], **options: Any) -> None:
     workshop.registry.handler("crm", "contacts.update", **options)(function)
 
 
@@ -629,4 +635,199 @@ def test_observers_hear_what_happens_and_disturb_nothing(workshop: Workshop) -> 
         "handled",
         "answered succeeded 1 True",
         "confirmed succeeded succeeded 1",
+    ]
+
+
+def test_a_handler_may_be_a_coroutine(workshop: Workshop) -> None:
+    running = 0
+    most = 0
+
+    async def update(delivery: Delivery) -> Outcome:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.2)
+        running -= 1
+        return succeeded({"contact": delivery.arguments["contact"]})
+
+    handle(workshop, update)
+    actions = workshop.propose(8)
+    with workshop.working(concurrency=8):
+        assert workshop.wait_for(actions) == ["succeeded"] * 8
+    assert most > 1, "they share the loop"
+
+
+def test_a_coroutine_is_cancelled_with_its_delivery(workshop: Workshop) -> None:
+    workshop.declare(idempotency={"idempotent": False})
+    cancelled = threading.Event()
+
+    async def update(_delivery: Delivery) -> Outcome:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return succeeded()
+
+    handle(workshop, update)
+    (action,) = workshop.propose()
+    with workshop.working(timeouts={"crm/contacts.update": 0.3}):
+        wait_until(lambda: workshop.statuses([action]) == ["unknown"])
+    assert cancelled.is_set()
+    known = workshop.action(action)
+    assert (known["error_code"], known["error_message"]) == (
+        "cancelled",
+        "the handler's time is over",
+    )
+
+
+def test_a_coroutine_that_raises_is_classified(workshop: Workshop) -> None:
+    async def update(_delivery: Delivery) -> Outcome:
+        await asyncio.sleep(0)
+        raise RejectedError("gone", "no such contact")
+
+    handle(workshop, update)
+    actions = workshop.propose()
+    with workshop.working():
+        assert workshop.wait_for(actions) == ["failed"]
+    assert workshop.action(actions[0])["error_code"] == "gone"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "effects"),
+    [
+        (succeeded({"found": 1}, "req-1"), "succeeded", 1),
+        (failed("absent", "there is none"), "succeeded", 2),
+        (failed("refused", "it was refused", retryable=False), "failed", 1),
+        (unknown("busy", "ask again"), "unknown", 1),
+    ],
+)
+def test_the_provider_is_asked_what_became_of_an_unknown_action(
+    workshop: Workshop, answer: Outcome, status: str, effects: int
+) -> None:
+    workshop.declare(
+        idempotency={"idempotent": False},
+        reconcile={"operation": "contacts.find", "after": "10 ms", "max_attempts": 2},
+    )
+    sent: list[str] = []
+    asked: list[str] = []
+
+    def update(delivery: Delivery) -> Outcome:
+        sent.append(delivery.action_id)
+        return succeeded() if len(sent) > 1 else unknown("cut", "no answer", park=True)
+
+    @workshop.registry.handler("crm", "contacts.find")
+    def find(delivery: Delivery) -> Outcome:
+        asked.append(delivery.purpose)
+        return answer
+
+    handle(workshop, update)
+    (action,) = workshop.propose()
+    with workshop.working(reconcile=0.05):
+        if status == "unknown":
+            wait_until(lambda: len(asked) == 2)
+            time.sleep(0.4)
+        else:
+            wait_until(lambda: workshop.statuses([action]) == [status])
+    assert workshop.statuses([action]) == [status]
+    assert len(sent) == effects
+    assert asked == ["reconcile"] * (2 if status == "unknown" else 1)
+    if answer.status == "succeeded":
+        assert workshop.action(action)["response"] == {
+            "response": {"found": 1},
+            "provider_request_id": "req-1",
+        }
+
+
+def test_queues_share_by_weight(workshop: Workshop) -> None:
+    order: list[str] = []
+    for queue_name in ("many", "few"):
+        workshop.declare(action=f"crm.{queue_name}", queue=queue_name)
+    actions = [*workshop.propose(30, "crm.many"), *workshop.propose(30, "crm.few")]
+
+    def update(delivery: Delivery) -> Outcome:
+        order.append(delivery.action)
+        return succeeded()
+
+    handle(workshop, update)
+    with workshop.working(queues=[Queue("many", 3), Queue("few")], batch=1, concurrency=1):
+        assert workshop.wait_for(actions) == ["succeeded"] * 60
+    early = Counter(order[:20])
+    assert early["crm.many"] == pytest.approx(15, abs=2)
+
+
+def test_a_running_worker_is_reconfigured(workshop: Workshop) -> None:
+    together = threading.Barrier(4, timeout=15)
+
+    def update(_delivery: Delivery) -> Outcome:
+        together.wait()
+        return succeeded()
+
+    handle(workshop, update)
+    with workshop.working(queues=["nothing here"], concurrency=1) as worker:
+        wait_until(lambda: worker.status().reached_database_at is not None)
+        worker.reconfigure(queues=[QUEUE], concurrency=4)
+        actions = workshop.propose(4)
+        assert workshop.wait_for(actions) == ["succeeded"] * 4
+        assert worker.queues == (QUEUE,)
+        worker.reconfigure(concurrency=1)
+        wait_until(
+            lambda: sum(t.name == "synapsor_handle_loop" for t in threading.enumerate()) == 1
+        )
+
+
+def test_a_worker_serves_nodes_of_plans(workshop: Workshop) -> None:
+    @workshop.registry.plan_handler("Test:Double", parameters={"number": 1})
+    def double(node: NodeStart) -> Any:
+        if node.parameters["number"] < 0:
+            return NodeResult(
+                status="CompletedWithErrors", exit_data=[0], message="it was negative"
+            )
+        return {"doubled": 2 * node.parameters["number"]}
+
+    with workshop.superuser() as connection:
+        client = Client(connection)
+        client.declare_action(plan_handler_contract("Test:Double", "plan.double", queue="plans"))
+        client.declare_plan(
+            {
+                "Name": "doubling",
+                "Actions": [
+                    {
+                        "Name": name,
+                        "Handler": {"Type": "Test:Double"},
+                        "Parameters": {"Values": {"number": number}},
+                    }
+                    for name, number in (("good", 21), ("bad", -1))
+                ],
+            }
+        )
+    with workshop.working(queues=["plans"]):
+        with workshop.client("test_caller") as caller:
+            run = caller.start_plan("doubling")
+        wait_until(
+            lambda: (
+                workshop.read("select state from synapsor.synapsor_agent_workflow_runs")
+                == [{"state": "completed"}]
+            )
+        )
+    steps = workshop.read(
+        "select name, status, exit_data, message, pid from synapsor.synapsor_agent_run_steps"
+        " where run_id = %s order by name desc",
+        run.run_id,
+    )
+    assert steps == [
+        {
+            "name": "good",
+            "status": "Complete",
+            "exit_data": {"doubled": 42},
+            "message": None,
+            "pid": os.getpid(),
+        },
+        {
+            "name": "bad",
+            "status": "CompletedWithErrors",
+            "exit_data": [0],
+            "message": "it was negative",
+            "pid": os.getpid(),
+        },
     ]

@@ -7,21 +7,31 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import Annotated
 
 import typer
 
 from synapsor_pg.cli.app import app
-from synapsor_pg.cli.shared import Dsn, told
+from synapsor_pg.cli.shared import Dsn, UsageError, told
+from synapsor_pg.config import ConfigError, QueueConfig, WorkerConfig
 from synapsor_pg.handlers import registry
 from synapsor_pg.worker import Worker
 
 
 @app.command()
 def worker(
-    queues: Annotated[list[str], typer.Option("--queue", help="A queue to serve; repeatable.")],
+    queues: Annotated[
+        list[str] | None, typer.Option("--queue", help="A queue to serve; repeatable.")
+    ] = None,
     *,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file with all settings, in place of the other options."),
+    ] = None,
     handlers: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,26 +57,59 @@ def worker(
     until_idle: Annotated[bool, typer.Option(help="End when nothing is due.")] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Perform queued actions: claim, call the provider, confirm. SIGTERM drains and ends it."""
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    # the worker itself says what it cannot do without a connection
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    load_handlers(handlers)
+    """Perform queued actions: claim, call the provider, confirm. SIGTERM drains and ends it.
+
+    SIGHUP reads --config again: queues, weights, concurrency, time-outs and the log's level.
+    """
     with told(role="synapsor_worker"):
-        Worker(
-            dsn,
-            queues=queues,
-            batch=batch,
-            concurrency=concurrency,
-            lease=lease,
-            label=label,
-            poll=poll,
-            drain=drain,
-            listen=listen,
-            listen_dsn=listen_dsn,
-        ).run(until_idle=until_idle)
+        if config is not None:
+            settings = _load(config)
+            settings = replace(settings, dsn=settings.dsn or dsn)
+        elif queues:
+            settings = WorkerConfig(
+                dsn=dsn,
+                queues=tuple(QueueConfig(name=name) for name in dict.fromkeys(queues)),
+                batch=batch,
+                concurrency=concurrency,
+                lease=lease,
+                label=label,
+                poll=poll,
+                drain=drain,
+                listen=listen,
+                listen_dsn=listen_dsn,
+                handlers=tuple(handlers or ()),
+                log_level=log_level.lower(),
+            )
+        else:
+            raise UsageError("name a --queue, or a --config file")
+        logging.basicConfig(
+            level=settings.log_level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        )
+        # the worker itself says what it cannot do without a connection
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+        load_handlers(list(settings.handlers))
+        daemon = Worker.from_config(settings)
+        reload = None if config is None else partial(_reload, daemon, config)
+        daemon.run(until_idle=until_idle, on_reload=reload)
+
+
+def _load(config: Path) -> WorkerConfig:
+    try:
+        return WorkerConfig.load(config)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+
+
+def _reload(daemon: Worker, config: Path) -> None:
+    """Take over what can change while it runs; a file with mistakes changes nothing."""
+    try:
+        settings = WorkerConfig.load(config)
+    except ConfigError as error:
+        logging.getLogger("synapsor_pg").error("not reloaded: %s", error)  # noqa: TRY400
+        return
+    logging.getLogger().setLevel(settings.log_level.upper())
+    daemon.apply(settings)
 
 
 def load_handlers(modules: list[str] | None) -> None:
