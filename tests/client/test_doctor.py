@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import subprocess
 import time
@@ -181,6 +182,10 @@ def test_a_worker_that_sees_nothing_is_found(healthy: Workshop) -> None:
         connection.execute("select synapsor.bind_role('test_worker', null)")
     [found] = findings(healthy)
     assert found["fact"] == "worker test_worker is bound to no tenant: it claims nothing"
+    program, *words = shlex.split(found["mend"])
+    assert program == "synapsor-pg"
+    assert call(healthy, "superuser", *words).code == 0
+    assert findings(healthy) == []
 
 
 def test_work_that_does_not_go_on_is_found(healthy: Workshop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ POWERS = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypa
 PUBLIC_FUNCTIONS = ("open_session", "current_session", "close_session")
 SKEW_WARNING, SKEW_ERROR = 1.0, 30.0
 LONG = "10 minutes"
+FLEET_SESSION = '{"tenants": "*", "actor_type": "service_account"}'
 PATIENCE = "10s"
 LISTENING = 3.0
 
@@ -452,10 +454,7 @@ def session(patient: Patient) -> Report:
             yield (
                 WARNING,
                 f"worker {login} is bound to no tenant: it claims nothing",
-                (
-                    f'synapsor-pg install --bind \'{login}={{"tenants": "*", "actor_type":'
-                    ' "service_account"}\''
-                ),
+                "synapsor-pg install --bind " + shlex.quote(f"{login}={FLEET_SESSION}"),
             )
     for login, context in bound.items():
         if login not in patient.facts.get("members", {}) and not patient.rows(
@@ -613,7 +612,7 @@ def queues(patient: Patient) -> Report:
             yield (
                 ERROR,
                 f"queue {row['queue']} has {row['due']} due and no worker",
-                f"synapsor-pg worker --queue {row['queue']}",
+                f"synapsor-pg worker --queue {shlex.quote(row['queue'])}",
             )
         elif row["due"] and row["late"] > 300:  # noqa: PLR2004 - five minutes
             fine = False

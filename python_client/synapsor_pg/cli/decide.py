@@ -177,16 +177,9 @@ def cancel(
 
 @app.command(rich_help_panel=PANEL)
 def retry(
-    action_id: ActionId,
-    *,
-    note: Note = None,
-    yes: Yes = False,
-    dsn: Dsn = "",
-    as_json: AsJson = False,
+    action_id: ActionId, *, note: Note = None, dsn: Dsn = "", as_json: AsJson = False
 ) -> None:
     """Queue a failed action again, under a new generation of its provider key."""
-    with told(role="synapsor_approver", as_json=as_json):
-        confirm(f"Send {plain(action_id)} again?", yes=yes)
     _decide(dsn, as_json, lambda client: client.retry_external_action(action_id, note))
 
 
@@ -254,6 +247,8 @@ def _decide(
         print_json(asdict(action))
     else:
         remark = "" if action.changed else " (nothing changed)"
+        if action.changed and action.status == "proposed":
+            remark = f" ({action.approvals_given} of {action.approvals_required} approvals)"
         typer.echo(f"{action.action_id} is {action.status}{remark}")
     if action.status == "blocked_by_policy":  # approving asks the policies again
         raise typer.Exit(Exit.ATTENTION)
