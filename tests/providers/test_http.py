@@ -66,7 +66,7 @@ def documented(address: str) -> str:
     assert found is not None
     text = re.sub("^    ", "", found[1], flags=re.MULTILINE)
     text = text.replace("https://api.crm.example", address)
-    return text.replace("# timeout = 20, connect", "timeout = 0.4 # connect")
+    return text.replace("# timeout = 20, connect", "timeout = 0.8 # connect")
 
 
 def registered(tmp_path: Path, text: str) -> Registry:

@@ -33,7 +33,7 @@ def test_the_provider_of_the_readme_works(
     assert found is not None
     assert sum(bool(line) for line in found[1].splitlines()) <= 20
     monkeypatch.setenv("SYNAPSOR_PAGER_API_KEY", "pager-key")
-    monkeypatch.setenv("SYNAPSOR_PAGER_TIMEOUT", "0.3")
+    monkeypatch.setenv("SYNAPSOR_PAGER_TIMEOUT", "0.6")
 
     with Fake() as pager:
         program = found[1].replace("https://pager.example", pager.address)

@@ -103,7 +103,7 @@ def workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slack]:
         monkeypatch.setenv("SYNAPSOR_SLACK_BOT_TOKEN", TOKEN)
         monkeypatch.setenv("SYNAPSOR_SLACK_API_BASE", f"{fake.address}/api")
         monkeypatch.setenv("SYNAPSOR_SLACK_UPLOAD_ORIGIN", fake.address)
-        monkeypatch.setenv("SYNAPSOR_SLACK_TIMEOUT", "0.4")
+        monkeypatch.setenv("SYNAPSOR_SLACK_TIMEOUT", "0.8")
         yield fake
 
 

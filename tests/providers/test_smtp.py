@@ -87,7 +87,7 @@ def configure(monkeypatch: pytest.MonkeyPatch, port: int, **settings: str) -> No
         "port": str(port),
         "sender": "robot@example.com",
         "tls": "none",
-        "timeout": "0.5",
+        "timeout": "0.8",
         **settings,
     }.items():
         monkeypatch.setenv(f"SYNAPSOR_SMTP_{name.upper()}", value)

@@ -24,7 +24,7 @@ def charge(stripe_provider: StripeProcess, monkeypatch: pytest.MonkeyPatch) -> s
     """Give a paid charge of 50.00 at a provider that the handler is configured for."""
     monkeypatch.setenv("SYNAPSOR_STRIPE_API_KEY", KEY)
     monkeypatch.setenv("SYNAPSOR_STRIPE_API_BASE", stripe_provider.base_address)
-    monkeypatch.setenv("SYNAPSOR_STRIPE_TIMEOUT", "0.5")
+    monkeypatch.setenv("SYNAPSOR_STRIPE_TIMEOUT", "0.8")
     shop = StripeClient(KEY, base_addresses={"api": stripe_provider.base_address})
     paid = shop.v1.charges.create({"amount": 5000, "currency": "usd", "source": "pm_card_visa"})
     return paid.id
@@ -128,7 +128,7 @@ def test_a_cut_connection_is_an_unknown_outcome_and_the_key_tells_the_truth(
 
 
 def test_a_time_out_is_an_unknown_outcome(charge: str, stripe_provider: StripeProcess) -> None:
-    stripe_provider.inject("delay", "after", seconds=1)
+    stripe_provider.inject("delay", "after", seconds=2)
 
     assert refund(charge).status == "unknown"
 

@@ -59,7 +59,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     with Receiver() as fake:
         monkeypatch.setenv("SYNAPSOR_WEBHOOK_URL", f"{fake.address}/hook?token=t0psecret")
         monkeypatch.setenv("SYNAPSOR_WEBHOOK_SECRET", SECRET)
-        monkeypatch.setenv("SYNAPSOR_WEBHOOK_TIMEOUT", "0.4")
+        monkeypatch.setenv("SYNAPSOR_WEBHOOK_TIMEOUT", "0.8")
         yield fake
 
 

@@ -108,7 +108,7 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zendesk]:
         monkeypatch.setenv("SYNAPSOR_ZENDESK_URL", fake.address)
         monkeypatch.setenv("SYNAPSOR_ZENDESK_EMAIL", "bot@example.com")
         monkeypatch.setenv("SYNAPSOR_ZENDESK_API_TOKEN", TOKEN)
-        monkeypatch.setenv("SYNAPSOR_ZENDESK_TIMEOUT", "0.4")
+        monkeypatch.setenv("SYNAPSOR_ZENDESK_TIMEOUT", "0.8")
         yield fake
 
 
