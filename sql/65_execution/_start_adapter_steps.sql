@@ -22,6 +22,10 @@ declare
     started synapsor.external_action;
     input jsonb;
     events jsonb := jsonb_build_array();
+    -- Nobody joins a plan's run: its steps are written for it.
+    is_plan constant boolean := exists (
+        select from synapsor.plan_runs as walked where walked.run_id = invocation.run_id
+    );
 begin
     for step, ordinal in
         select declared.value, declared.ordinality
@@ -51,11 +55,14 @@ begin
         end if;
         select proposed.* into strict started
         from synapsor._admit(
-            step_contract, session, array[bound], invocation.run_id, null,
+            step_contract, session, array[bound], case when not is_plan then invocation.run_id end, null,
             coalesce(invocation.correlation_id, invocation.action_id), invocation.action_id, null,
             raises_when_blocked => true, reports_to => invocation.action_id,
             retry => synapsor._step_retry(step, step_contract)
         ) as proposed;
+        if is_plan and started.changed then
+            perform synapsor._note_adapter_step(invocation, started.action_id, step_contract.action, ordinal);
+        end if;
         events := events || jsonb_build_array(jsonb_build_object(
             'type', 'AdapterInvocationStarted', 'subject_type', 'AdapterInvocation', 'subject_id', started.action_id,
             'payload', jsonb_build_object('step', ordinal, 'action', step_contract.action)

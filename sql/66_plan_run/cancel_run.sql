@@ -130,6 +130,8 @@ begin
         from synapsor.action_invocations as invocation
         inner join synapsor.open_external_actions as waiting using (action_id)
         where invocation.run_id = _cancel_waiting.run_id
+            -- An adapter step is part of an action that has taken effect.
+            and invocation.parent_action_id is null
             and (
                 waiting.status in ('proposed', 'queued')
                 and waiting.delivery_started_at is null and waiting.deliveries_lost = 0

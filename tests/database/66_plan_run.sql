@@ -244,6 +244,41 @@ select is(
     'and both go on when it ends'
 );
 
+-- What policies say
+
+select synapsor.declare_policy(jsonb_build_object(
+    'policy', mode || '.warns.v1', 'kind', 'data', 'mode', mode,
+    'conditions', '[{"when": {"kind": "always"}, "result": "warn", "reason": "hm"}]'::jsonb
+))
+from unnest(array['enforce', 'shadow']) as mode;
+select synapsor.declare_policy('{"policy": "test.blocks.v1", "kind": "data",
+    "conditions": [{"when": {"kind": "always"}, "result": "block", "reason": "never"}]}');
+select tests.a_contract(
+    jsonb_build_object('queue', 'judged', 'policies', jsonb_build_array(policy)),
+    'judged.' || split_part(policy, '.', 1)
+)
+from unnest(array['enforce.warns.v1', 'shadow.warns.v1', 'test.blocks.v1']) as policy;
+select tests.a_plan('judged', (
+    select jsonb_agg(jsonb_build_object(
+        'Name', judged, 'Handler', jsonb_build_object('Type', 'action:judged.' || judged),
+        'Parameters', '{"Values": {"charge_id": "judged", "amount_cents": 1}}'::jsonb
+    ))
+    from unnest(array['enforce', 'shadow', 'test']) as judged
+));
+select tests.session('acme', 'alice');
+select tests.started('judged');
+select is((tests.step('judged', 'test')).status, 'Failed', 'what is blocked by a policy is Failed');
+select tests.worker();
+create temporary table judged as
+select * from synapsor.claim_external_actions('judged', 10);
+select synapsor.confirm_external_action(action_id, 'succeeded') from judged;
+select tests.advance_runs();
+select is(
+    tests.tree('judged'),
+    'enforce CompletedWithErrors/CompletedWithErrors, shadow Complete/Complete, test Failed/Failed',
+    'and with a warning, CompletedWithErrors'
+);
+
 -- A handler that a worker serves
 
 select synapsor.declare_action('{

@@ -172,6 +172,21 @@ select tests.a_plan('fails', tests.chain(
 ));
 select is(tests.started('fails'), 'compensation_failed Failed', 'an undoing that fails is another thing');
 
+truncate app.journal;
+select tests.declare('app.keyed', '{"idempotency": {"key": "{entry}"}}');
+select tests.a_plan('keyed', tests.chain(
+    tests.writes('k', more => '{"Handler": {"Type": "action:app.keyed"}}'), tests.writes('breaks')
+));
+select is(tests.started('keyed'), 'compensated Failed', 'an action whose key its contract makes');
+select is(tests.started('keyed'), 'failed Failed', 'is not performed again by the next run');
+select is(tests.journal(), 'k, -k', 'and not undone by it either');
+truncate app.journal;
+select tests.declare('app.undo_keyed', '{"idempotency": {"key": "{entry}"}}');
+select tests.a_plan('undo keyed', tests.chain(tests.writes('u', 'app.undo_keyed'), tests.writes('breaks')));
+select tests.started('undo keyed');
+select is(tests.started('undo keyed'), 'compensated Failed', 'whatever key the undoing''s contract makes');
+select is(tests.journal(), 'u, -u, u, -u', 'each effect is undone');
+
 -- An undoing that waits: for approval, and for an unknown outcome
 
 truncate app.journal;
@@ -315,6 +330,56 @@ select is(
         synapsor.start_agent_run()
     ).run_id)).status, 'completed', 'an agent''s run may perform one'
 );
+
+select tests.a_plan('sends', '[{"Name": "Send", "Handler": {"Type": "action:test.plain"},
+    "Parameters": {"Values": {"charge_id": "inner", "amount_cents": 1}}}]');
+select synapsor.declare_action('{"action": "app.sends", "kind": "saga", "plan": "sends"}');
+select tests.declare('app.tells', '{"adapter_steps": [
+    {"action": "test.plain", "input": {"charge_id": "{parameters.entry}", "amount_cents": 1}}
+]}');
+select tests.a_plan('proxied', '[
+    {"Name": "Saga", "Proxy": "queue://north", "Handler": {"Type": "action:app.sends"}},
+    {"Name": "Atomic", "Proxy": "queue://north", "Handler": {"Type": "action:app.tells"},
+        "Parameters": {"Values": {"entry": "told"}}}
+]');
+select is(tests.started('proxied'), 'open None', 'a saga, and an action with an adapter step, below a proxy');
+select is(
+    (
+        select string_agg(arguments ->> 'charge_id', ', ' order by arguments ->> 'charge_id')
+        from synapsor.synapsor_external_actions
+        where queue = 'north' and status = 'queued'
+    ), 'inner, told', 'are delivered on its queue'
+);
+select is((tests.step('proxied', 'Atomic')).waits_for, 'adapter steps', 'the action waits for its step');
+select tests.worker();
+create temporary table north as
+select * from synapsor.claim_external_actions('north', 10);
+select synapsor.confirm_external_action(action_id, 'succeeded') from north;
+select tests.advance_runs() from generate_series(1, 2);
+select is(tests.run_stands('proxied'), 'completed Complete', 'and go on when it is confirmed');
+select tests.session('acme', 'alice');
+
+-- Purging
+
+select tests.a_plan('long', tests.chain(
+    tests.writes('early'), jsonb_set(tests.node('Sleep'), '{Handler,Config,Values,SleepMilliseconds}', '3600000'),
+    tests.writes('breaks')
+));
+truncate app.journal;
+select tests.started('long');
+select tests.advance('2 hours');
+select synapsor.purge(synapsor._now() - interval '1 hour');
+select tests.advance_runs();
+select is(tests.run_stands('long'), 'compensated Failed', 'what a run may have to undo is not purged before it ends');
+select is(tests.journal(), 'early, -early', 'and is undone');
+select tests.advance('1 hour');
+select cmp_ok(synapsor.purge(synapsor._now()), '>', 1, 'afterwards it is');
+select is(
+    tests.tree('long'),
+    'early Complete/Failed, early/Sleep Complete/Failed, early/Sleep/breaks Failed/Failed, '
+    'early[compensation] Complete/Complete', 'and the run still tells its story'
+);
+select tests.session('acme', 'alice');
 
 -- Cancelling
 
