@@ -278,17 +278,21 @@ def test_handlers_of_a_module_are_found(
     contracts: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_plan_handlers.py").write_text(
-        "from synapsor_pg import handler, succeeded\n"
-        "for name in ('Images:Resize', 'Images:Flip'):\n"
-        "    @handler('plan', name)\n"
-        "    def serve(delivery):\n"
-        "        'Turns pictures.'\n"
-        "        return succeeded({})\n"
+        "from synapsor_pg import plan_handler\n"
+        "@plan_handler('Images:Resize')\n"
+        "def resize(node):\n"
+        "    'Makes pictures smaller.'\n"
+        "@plan_handler('Images:Flip', config={'fast': True}, parameters={'axis': 'x'})\n"
+        "def flip(node):\n"
+        "    'Turns pictures.'\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     words = ("plan", "sample", "Images:all", "--handlers", "my_plan_handlers")
     text = done(contracts, "test_caller", *words).out
     assert "- Name: Flip  # Turns pictures.\n" in text
+    flip = yaml.safe_load(text)["Actions"][0]
+    assert flip["Handler"]["Config"] == {"Values": {"fast": True}}
+    assert flip["Parameters"] == {"Values": {"axis": "x"}}
     assert "      width: 10  # integer, required, minimum 10\n" in text, "as its contract says"
     said = call(contracts, "test_caller", *words[:-1], "nosuch")
     assert said.code == 2
