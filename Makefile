@@ -6,7 +6,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION)
 # The folders too: a deleted source must leave the script.
 SOURCES := $(wildcard sql/[0-9][0-9]_*/ sql/[0-9][0-9]_*/*.sql \
     plpython/synapsor_plpython/ plpython/synapsor_plpython/*.py)
-DATA = $(wildcard sql/releases/*.sql)
+DATA = $(wildcard sql/releases/*.sql) sql/psql/synapsor.psql
 DATA_built = build/$(EXTENSION)--$(EXTVERSION).sql
 EXTRA_CLEAN = build
 NO_INSTALLCHECK = 1
