@@ -5,6 +5,7 @@ create or replace function synapsor._admit_deliveries(
     action_ids text[],
     governed integer[],
     ring text[],
+    are_all_governed boolean,
     claimed_at timestamptz,
     out admitted text[],
     out missed text
@@ -13,80 +14,125 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    account record;
+    -- In one order, so that two claims cannot wait for each other.
+    accounts constant integer[] := array(select distinct unnest(governed) order by 1);
+    account integer;
+    opened synapsor.opened_account;
+    asked record;
     refused text[] := array[]::text[];
+    refused_here text[];
 begin
-    for account in
-        select turn.account_id,
-            array_agg(turn.action_id order by turn.round, turn.place) as action_ids,
-            array_agg(turn.tenant_id order by turn.round, turn.place) as tenants
+    foreach account in array accounts loop
+        opened := synapsor._open_account(account, claimed_at);
+        continue when opened.is_free;
+        if are_all_governed and cardinality(accounts) = 1 and not opened.limits_tenants
+            and (opened.state).account_id is not null
+            and coalesce((opened.admission).most >= cardinality(action_ids), true)
+        then
+            -- Nothing to choose.
+            perform synapsor._close_account(
+                account, opened.limits, opened.state, cardinality(action_ids), claimed_at
+            );
+            continue;
+        end if;
+        select
+            coalesce(array_agg(turn.action_id order by turn.round, turn.place), '{}') as action_ids,
+            coalesce(array_agg(turn.tenant_id order by turn.round, turn.place), '{}') as tenants
+        into asked
         from (
-            select candidate.account_id, candidate.action_id, candidate.tenant_id,
-                array_position(ring, candidate.tenant_id) as place,
+            select candidate.action_id, candidate.tenant_id, array_position(ring, candidate.tenant_id) as place,
                 row_number() over (
-                    partition by candidate.account_id, candidate.tenant_id
-                    order by candidate.rank, candidate.position
+                    partition by candidate.tenant_id order by candidate.rank, candidate.position
                 ) as round
             from synapsor.open_external_actions as candidate
-            where candidate.action_id = any(_admit_deliveries.action_ids) and candidate.account_id = any(governed)
-        ) as turn
-        group by turn.account_id
-        order by turn.account_id
-    loop
-        refused := refused || synapsor._refuse_deliveries(
-            account.account_id, account.action_ids, account.tenants, claimed_at
-        );
-        if cardinality(refused) > 0 then
-            missed := coalesce(missed, account.tenants[array_position(account.action_ids, refused[1])]);
+            where candidate.action_id = any(_admit_deliveries.action_ids) and candidate.account_id = account
+        ) as turn;
+        refused_here := case
+            when (opened.state).account_id is null then asked.action_ids
+            when opened.limits_tenants
+                then synapsor._refuse_tenants(
+                    account, asked.action_ids, asked.tenants, opened.limits, (opened.admission).most, claimed_at
+                )
+            else asked.action_ids[coalesce((opened.admission).most, cardinality(asked.action_ids)) + 1:]
+        end;
+        if (opened.state).account_id is not null then
+            perform synapsor._close_account(
+                account, opened.limits, opened.state,
+                cardinality(asked.action_ids) - cardinality(refused_here), claimed_at
+            );
+        end if;
+        if cardinality(refused_here) > 0 then
+            missed := coalesce(missed, asked.tenants[array_position(asked.action_ids, refused_here[1])]);
+            refused := refused || refused_here;
         end if;
     end loop;
     admitted := action_ids;
     if cardinality(refused) > 0 then
         admitted := array(
-            select asked.action_id
-            from unnest(action_ids) as asked (action_id)
-            where not asked.action_id = any(refused)
+            select candidate.action_id
+            from unnest(action_ids) as candidate (action_id)
+            where not candidate.action_id = any(refused)
         );
     end if;
 end;
 $function$;
 
--- Takes from one account what its limits allow, and returns the actions that go without.
-create or replace function synapsor._refuse_deliveries(
-    account_id integer,
-    action_ids text[],
-    tenants text[],
-    claimed_at timestamptz
-)
-returns text[]
+-- Locks the state of an account and tells what it admits; is_free when nothing can limit this claim,
+-- so that there is nothing to lock, and no state when another claim holds it too long.
+create or replace function synapsor._open_account(account_id integer, claimed_at timestamptz)
+returns synapsor.opened_account
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    limits synapsor.provider_limits;
+    opened synapsor.opened_account;
+    limits constant synapsor.provider_limits := synapsor._limits_of(account_id);
     state synapsor.provider_states;
-    admission synapsor.admission;
-    refused text[] := array[]::text[];
-    taken integer;
+    pending synapsor.pending_outcomes;
 begin
-    if not synapsor._lock_provider(account_id) then
-        return action_ids;
+    opened.limits := limits;
+    opened.is_free := false;
+    opened.limits_tenants := coalesce(limits.max_in_flight_of_tenant, limits.per_second_and_tenant) is not null;
+    if limits.per_second is null and limits.max_in_flight is null and not opened.limits_tenants then
+        select held.* into state
+        from synapsor.provider_states as held
+        where held.account_id = _open_account.account_id;
+        pending := synapsor._pending_outcomes(state, limits);
+        if not pending.change_something and pending.rows < 16
+            and state.breaker in ('CLOSED', 'METRICS_ONLY', 'DISABLED')
+            and coalesce(state.retry_after_until <= claimed_at, true)
+        then
+            opened.is_free := true;
+            return opened;
+        end if;
     end if;
-    select declared.* into strict limits
-    from synapsor.provider_accounts as known
-    inner join synapsor.provider_limits as declared using (limits_id)
-    where known.account_id = _refuse_deliveries.account_id;
-    select held.* into strict state
-    from synapsor.provider_states as held
-    where held.account_id = _refuse_deliveries.account_id;
-    state := synapsor._count_outcomes(state, limits, synapsor._take_outcomes(account_id));
-    admission := synapsor._admission(state, limits, claimed_at);
-    if limits.max_in_flight_of_tenant is not null or limits.per_second_and_tenant is not null then
-        refused := synapsor._refuse_tenants(account_id, action_ids, tenants, limits, admission.most, claimed_at);
-    else
-        refused := action_ids[coalesce(admission.most, cardinality(action_ids)) + 1:];
+    state := synapsor._lock_provider(account_id);
+    if state.account_id is null then
+        return opened;
     end if;
-    taken := cardinality(action_ids) - cardinality(refused);
+    pending := synapsor._pending_outcomes(state, limits);
+    -- Counted in now and then: a deletion costs more than looking at a few of them again.
+    if pending.change_something or pending.rows >= 16 then
+        state := synapsor._count_outcomes(state, limits, synapsor._take_outcomes(account_id));
+    end if;
+    opened.state := state;
+    opened.admission := synapsor._admission(state, limits, claimed_at);
+    return opened;
+end;
+$function$;
+
+create or replace function synapsor._close_account(
+    account_id integer,
+    limits synapsor.provider_limits,
+    state synapsor.provider_states,
+    taken integer,
+    claimed_at timestamptz
+)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
     if state.breaker = 'OPEN' and taken > 0 then
         -- The next permit after the wait is the first probe.
         state.breaker := 'HALF_OPEN';
@@ -105,8 +151,7 @@ begin
         calls = state.calls,
         opened_at = state.opened_at,
         probe_token = state.probe_token
-    where held.account_id = _refuse_deliveries.account_id;
-    return refused;
+    where held.account_id = _close_account.account_id;
 end;
 $function$;
 
@@ -164,23 +209,45 @@ begin
 end;
 $function$;
 
--- False when another claim at the account does not commit soon: a worker that sleeps in its
+-- Null when another claim at the account does not commit soon: a worker that sleeps in its
 -- transaction stops no other account.
 create or replace function synapsor._lock_provider(account_id integer)
-returns boolean
+returns synapsor.provider_states
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    state synapsor.provider_states;
+begin
+    -- Nearly always nobody holds it, and no subtransaction is needed.
+    select held.* into state
+    from synapsor.provider_states as held
+    where held.account_id = _lock_provider.account_id
+    for update skip locked;
+    if not found then
+        return synapsor._await_provider(account_id);
+    end if;
+    return state;
+end;
+$function$;
+
+create or replace function synapsor._await_provider(account_id integer)
+returns synapsor.provider_states
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
 as $function$
+declare
+    state synapsor.provider_states;
 begin
-    perform
+    select held.* into state
     from synapsor.provider_states as held
-    where held.account_id = _lock_provider.account_id
+    where held.account_id = _await_provider.account_id
     for update;
-    return true;
+    return state;
 exception
     when lock_not_available then
-        return false;
+        return null;
 end;
 $function$;
 

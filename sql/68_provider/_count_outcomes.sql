@@ -33,24 +33,72 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
-set enable_bitmapscan = off
 as $function$
 declare
     state synapsor.provider_states;
-    outcomes synapsor.provider_outcomes[];
 begin
     select held.* into state
     from synapsor.provider_states as held
     where held.account_id = _provider_state.account_id;
-    outcomes := array(
-        select recorded
-        from synapsor.provider_outcomes as recorded
-        where recorded.account_id = _provider_state.account_id
-    );
-    if cardinality(outcomes) > 0 then
-        state := synapsor._count_outcomes(state, limits, outcomes);
+    if (synapsor._pending_outcomes(state, limits)).rows > 0 then
+        state := synapsor._count_outcomes(state, limits, array(
+            select recorded
+            from synapsor.provider_outcomes as recorded
+            where recorded.account_id = _provider_state.account_id
+        ));
     end if;
     return state;
+end;
+$function$;
+
+create or replace function synapsor._limits_of(account_id integer)
+returns synapsor.provider_limits
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    limits synapsor.provider_limits;
+begin
+    select declared.* into limits
+    from synapsor.provider_accounts as known
+    inner join synapsor.provider_limits as declared on known.limits_id = declared.limits_id
+    where known.account_id = _limits_of.account_id;
+    return limits;
+end;
+$function$;
+
+-- What is not counted into a state yet, and whether it could change what the state admits: successes
+-- of a closed breaker only fill its window.
+create or replace function synapsor._pending_outcomes(
+    state synapsor.provider_states,
+    limits synapsor.provider_limits
+)
+returns synapsor.pending_outcomes
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $function$
+declare
+    pending synapsor.pending_outcomes;
+    calls text;
+    is_paused boolean;
+begin
+    select count(*), string_agg(recorded.calls, ''), bool_or(recorded.retry_after_until is not null)
+    into pending.rows, calls, is_paused
+    from synapsor.provider_outcomes as recorded
+    where recorded.account_id = (_pending_outcomes.state).account_id;
+    pending.change_something := pending.rows > 0 and (
+        is_paused
+        or state.breaker in ('OPEN', 'HALF_OPEN')
+        or (
+            state.breaker = 'CLOSED' and (
+                calls ~ '[fFS]' or (length(state.calls) < limits.minimum_calls and state.calls ~ '[fFS]')
+            )
+        )
+    );
+    return pending;
 end;
 $function$;
 

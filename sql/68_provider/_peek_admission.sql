@@ -2,7 +2,8 @@
 create or replace function synapsor._peek_admission(
     account synapsor.provider_accounts,
     tenant text,
-    asked_at timestamptz
+    asked_at timestamptz,
+    is_hint boolean default false
 )
 returns synapsor.admission
 language plpgsql
@@ -10,19 +11,25 @@ stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    limits synapsor.provider_limits;
+    limits synapsor.provider_limits := synapsor._limits_of(account.account_id);
+    state synapsor.provider_states;
     admission synapsor.admission;
     of_tenant synapsor.admission;
 begin
-    select declared.* into limits
-    from synapsor.provider_limits as declared
-    where declared.limits_id = account.limits_id;
-    if not found then
+    if limits.limits_id is null then
         return admission;
     end if;
-    admission := synapsor._admission(
-        synapsor._provider_state(account.account_id, limits), limits, asked_at
-    );
+    select held.* into state
+    from synapsor.provider_states as held
+    where held.account_id = account.account_id;
+    if (synapsor._pending_outcomes(state, limits)).change_something then
+        state := synapsor._provider_state(account.account_id, limits);
+    end if;
+    if is_hint and limits.max_in_flight > 1000 then
+        -- So many are counted once, under the lock.
+        limits.max_in_flight := null;
+    end if;
+    admission := synapsor._admission(state, limits, asked_at);
     if admission.most is distinct from 0
         and (limits.max_in_flight_of_tenant is not null or limits.per_second_and_tenant is not null)
     then

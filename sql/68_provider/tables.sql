@@ -169,3 +169,14 @@ comment on table synapsor.tenant_weights is
 tenant without a row has weight 1.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.tenant_weights', '');
+
+create type synapsor.opened_account as (
+    limits synapsor.provider_limits,
+    state synapsor.provider_states,
+    admission synapsor.admission,
+    limits_tenants boolean,
+    is_free boolean
+);
+
+comment on type synapsor.opened_account is
+'An account whose state a claim has locked, and what it admits.';

@@ -29,3 +29,12 @@ create type synapsor.tenant_weight as (
 );
 
 comment on type synapsor.tenant_weight is 'A tenant''s weight as weigh_tenant returns it.';
+
+create type synapsor.pending_outcomes as (
+    rows bigint,
+    change_something boolean
+);
+
+comment on type synapsor.pending_outcomes is
+'Outcomes that are recorded but not counted: how many rows, and whether they could change what an
+account admits.';

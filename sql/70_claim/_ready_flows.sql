@@ -182,7 +182,7 @@ begin
         where known.account_id = _judge_flow.account_id;
         if account.limits_id is not null then
             is_governed := true;
-            most := (synapsor._peek_admission(account, tenant, asked_at)).most;
+            most := (synapsor._peek_admission(account, tenant, asked_at, is_hint => true)).most;
             is_served := most is distinct from 0;
         end if;
     end if;

@@ -35,6 +35,7 @@ declare
     ring text[] := array[]::text[];
     governed integer[] := array[]::integer[];
     limited integer[] := array[]::integer[];
+    are_all_governed boolean := true;
     missed text;
     served text[];
     candidates text[];
@@ -170,8 +171,9 @@ begin
                 if outlook.has_limits then
                     select
                         ring || array_agg(flow.tenant_id order by flow.place),
-                        governed || array_agg(flow.account_id) filter (where flow.is_governed)
-                    into ring, governed
+                        governed || array_agg(flow.account_id) filter (where flow.is_governed),
+                        are_all_governed and bool_and(flow.is_governed)
+                    into ring, governed, are_all_governed
                     from unnest(flows) with ordinality as flow (
                         tenant_id, account_id, weight, is_governed, most, place
                     );
@@ -183,7 +185,7 @@ begin
                 quantum := 1;
             end loop;
             exit when cardinality(governed) = 0;
-            admitted := synapsor._admit_deliveries(claimable, governed, ring, claimed_at);
+            admitted := synapsor._admit_deliveries(claimable, governed, ring, are_all_governed, claimed_at);
             passed_over := passed_over || claimable;
             claimable := admitted.admitted;
             limited := limited || governed;
@@ -192,6 +194,7 @@ begin
             exit when admitted.missed is null or wanted <= 0;
             -- What an account refused is made up for from others: each has been asked once.
             suspended.accounts := suspended.accounts || governed;
+            are_all_governed := false;
             governed := '{}';
         end loop;
         if missed is not null then
