@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -418,3 +421,22 @@ def test_a_value_is_a_value_whatever_is_in_it(value: Any, text: str) -> None:
     _url, _headers, content = as_form.render(delivery)
     fields = parse_qsl(content.decode(), keep_blank_values=True, strict_parsing=True)
     assert fields == [("a", text), ("b&", f"1={text}")]
+
+
+def test_a_daemon_does_not_start_with_a_file_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "http.toml"
+    path.write_text("[providers.crm]\n")
+    path.chmod(0o600)
+    command = ["-m", "synapsor_pg", "worker", "--dsn", "host=127.0.0.1 port=9", "--queue", "q"]
+    for more in ([], ["--handlers", "synapsor_pg.providers.http"]):
+        done = subprocess.run(
+            [sys.executable, *command, *more],
+            check=False,
+            env={**os.environ, "SYNAPSOR_HTTP_CONFIG": str(path), "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        assert done.returncode == 2
+        assert "providers.crm.origins lists where its requests may go" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -19,6 +19,7 @@ from synapsor_pg.cli.app import app
 from synapsor_pg.cli.shared import Dsn, UsageError, told
 from synapsor_pg.config import ConfigError, QueueConfig, WorkerConfig
 from synapsor_pg.handlers import registry
+from synapsor_pg.providers import ConfigurationError
 from synapsor_pg.worker import Worker
 
 
@@ -120,7 +121,7 @@ def load_handlers(modules: list[str] | None) -> None:
         for module in modules:
             try:
                 importlib.import_module(module)
-            except ImportError as error:
+            except (ImportError, ConfigurationError) as error:
                 typer.echo(f"cannot load --handlers {module}: {error}", err=True)
                 raise typer.Exit(2) from error
     else:
@@ -129,6 +130,9 @@ def load_handlers(modules: list[str] | None) -> None:
                 provider.load()
             except ImportError as error:
                 log.info("provider %s is not available: %s", provider.name, error)
+            except ConfigurationError as error:
+                typer.echo(f"cannot load provider {provider.name}: {error}", err=True)
+                raise typer.Exit(2) from error
     if not len(registry):
         typer.echo("there are no handlers; name a module with --handlers", err=True)
         raise typer.Exit(2)

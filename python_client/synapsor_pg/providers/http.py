@@ -1,7 +1,8 @@
 """Generic HTTP: operations described in a file that the worker's operator owns.
 
 ``SYNAPSOR_HTTP_CONFIG`` names a TOML or JSON file; importing this module registers its operations,
-``load`` does the same for a program. The file says everything about where requests go; the database
+``load`` does the same for a program. It is read once, credentials are read for each delivery. It
+says everything about where requests go; the database
 only names an operation, and fills its templates with an action's arguments, so that no caller can
 aim one. The file may not be writable by others::
 
