@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -239,6 +240,16 @@ def test_what_the_database_cannot_hold_is_refused_with_its_file(
     said = call(workshop, "test_admin", "contracts", "apply", str(file))
     assert said.code == 1
     assert f"{file}: 22P0" in said.err
+
+
+def test_without_yaml_the_other_forms_are_read(
+    workshop: Workshop, write: Callable[[str, Any], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    file = write("f.yaml", YAML)
+    said = call(workshop, "test_admin", "contracts", "apply", str(file))
+    assert (said.code, said.err) == (2, "YAML needs an extra: pip install 'synapsor-pg[plans]'\n")
+    done(workshop, "test_admin", "contracts", "apply", str(write("f.toml", TOML)))
 
 
 def test_what_is_no_definition_is_refused(

@@ -392,6 +392,18 @@ def test_one_look_is_one_statement(workshop: Workshop) -> None:
         assert set(found.parts) >= {"queues", "workers", "approvals", "stuck", "failed"}
 
 
+def test_an_extension_that_changes_meanwhile_is_looked_at_anew(workshop: Workshop) -> None:
+    view = "synapsor.synapsor_provider_health"
+    with contextlib.closing(Feed(workshop.database("test_auditor"))) as feed:
+        assert "providers" in feed.look().parts
+        with workshop.superuser() as connection:
+            connection.execute(f"alter extension synapsor drop view {view}")
+            connection.execute(f"drop view {view}")
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            feed.look()
+        assert feed.look().missing == ("providers",)
+
+
 def test_the_failed_are_looked_for_as_far_back_as_it_is_cheap(workshop: Workshop) -> None:
     with workshop.superuser() as connection:
         row = connection.execute(

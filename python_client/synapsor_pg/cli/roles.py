@@ -22,18 +22,11 @@ CONFLICTS = {
 }
 """Pairs that take a wall down when one login holds both."""
 
-IMPLIED = {"synapsor_admin": ("synapsor_caller", "synapsor_auditor")}
-"""What a group contains."""
-
 
 def conflicts(groups: set[str]) -> list[tuple[str, str, str]]:
-    """Return the pairs a login should not hold together, and what they make possible.
-
-    What is held only because another group contains it does not count.
-    """
-    own = groups - {part for group in groups for part in IMPLIED.get(group, ())}
+    """Return the pairs a login should not hold together, and what they make possible."""
     return [
         (one, other, what)
         for (one, other), what in CONFLICTS.items()
-        if one in own and other in own
+        if one in groups and other in groups
     ]
