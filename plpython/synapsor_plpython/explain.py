@@ -470,6 +470,11 @@ def _unfinished(run: Facts, step: Facts, now: datetime) -> Iterator[Line]:
     elif step["kind"] == "interrupt":
         yield Line("waiting", "for an answer from outside")
         yield Line("next", "record_agent_step with this step_key and the answer finishes it")
+    elif step.get("approval_role"):
+        yield Line("waiting", f"for an approval by role {clean(step['approval_role'])}")
+        yield Line(
+            "next", f"approve_external_action or reject_external_action of {step['step_id']}"
+        )
     elif step["status"] == "waiting_approval":
         yield Line("waiting", "for an approval that is given elsewhere")
 

@@ -18,9 +18,11 @@ begin
             exit_data, started_at, finished_at
         )
         values (
-            checkpoint, step.run_id, step.tenant_id, chosen, step.step_key, 'child', 'checkpoint', 'checkpoint',
+            checkpoint, step.run_id, step.tenant_id, chosen, step.step_key, 'child', 'checkpoint', left(chosen, 200),
             'finished', 'completed',
-            jsonb_build_object('step', step.step_key, 'status', step.status, 'action_id', step.action_id), '{}',
+            jsonb_strip_nulls(jsonb_build_object(
+                'step', step.step_key, 'status', step.status, 'action_id', step.action_id
+            )), '{}',
             synapsor._now(), synapsor._now()
         )
         on conflict on constraint a_step_key_names_one_step_of_its_run do nothing;

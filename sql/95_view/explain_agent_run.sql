@@ -53,6 +53,7 @@ begin
     select
         coalesce(jsonb_agg(
             jsonb_build_object(
+                'step_id', step.step_id,
                 'step_key', step.step_key,
                 'parent_step_key', step.parent_step_key,
                 'relation', step.relation,
@@ -68,6 +69,7 @@ begin
                 'attempt', step.attempt,
                 'waits_for', step.waits_for,
                 'waits_until', step.waits_until,
+                'approval_role', step.approval_role,
                 'runs_as', step.security_context ->> 'principal',
                 'risk', step.risk,
                 'evidence', synapsor._preview(step.evidence),

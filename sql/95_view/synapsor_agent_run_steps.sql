@@ -84,7 +84,8 @@ select
         when action.status in ('queued', 'claimed') then 'delivery'
         else step.wait ->> 'for'
     end as waits_for,
-    (step.wait ->> 'until')::timestamptz as waits_until
+    (step.wait ->> 'until')::timestamptz as waits_until,
+    step.wait ->> 'role' as approval_role
 from synapsor.run_steps as step
 cross join reader
 left join lateral (
@@ -176,7 +177,10 @@ comment on column synapsor.synapsor_agent_run_steps.evidence is
 'What its outcome rests on, as recorded.';
 comment on column synapsor.synapsor_agent_run_steps.attempt is
 '1, and one more each time a resumed plan tried the node again.';
+comment on column synapsor.synapsor_agent_run_steps.approval_role is
+'Of a step whose risk demands an approval: the role that gives it, by approve_external_action of its
+step_id, or with that of an action after it.';
 comment on column synapsor.synapsor_agent_run_steps.waits_for is
-'Plans, of an unfinished node: approval, delivery, settlement (its outcome is unknown), adapter
-steps, saga or timer.';
+'Of a step whose risk demands it: approval. Plans, of an unfinished node: approval, delivery,
+settlement (its outcome is unknown), adapter steps, saga or timer.';
 comment on column synapsor.synapsor_agent_run_steps.waits_until is 'When a timer runs out.';

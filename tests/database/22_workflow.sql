@@ -443,6 +443,12 @@ select results_eq(
     $$ values ('["waiting", "waiting_approval", "approval", null, {"waive": true}]'::jsonb) $$,
     'a step of that risk, or a higher one, waits for approval'
 );
+select matches(
+    synapsor.explain_agent_run(tests.known('risky')),
+    'waiting   for an approval by role support_lead\n'
+    || '.*next      approve_external_action or reject_external_action of stp_',
+    'the explanation tells whose, and how'
+);
 select is(
     (synapsor.record_agent_step(
         tests.known('risky'), 'decide', risk => 'high', output => '{"waive": true}'

@@ -103,7 +103,7 @@ select matches(recorded.step_id, '^stp_[0-9A-HJKMNP-TV-Z]{26}$', 'a step''s id i
 from recorded;
 select results_eq(
     $$
-    select to_jsonb(step) - '{tenant_id,evidence,attempt,waits_for,waits_until}'::text[]
+    select to_jsonb(step) - '{tenant_id,evidence,attempt,waits_for,waits_until,approval_role}'::text[]
     from synapsor.synapsor_agent_run_steps as step
     where step.run_id = tests.known('run')
     $$,

@@ -180,6 +180,23 @@ def test_a_run_without_steps_is_drawn() -> None:
     assert drawn(a_run()).splitlines()[1].startswith("  started")
 
 
+def test_a_step_whose_risk_demands_it_says_whose_approval_it_waits_for() -> None:
+    held = a_step(
+        state="waiting",
+        status="waiting_approval",
+        finished_at=None,
+        risk="high",
+        step_id="stp_1",
+        waits_for="approval",
+        approval_role="support_lead",
+    )
+    text = drawn(a_run(held, edges=[]))
+    assert "waiting   for an approval by role support_lead\n" in text
+    assert "next      approve_external_action or reject_external_action of stp_1\n" in text
+    recorded = drawn(a_run(held | {"approval_role": None}, edges=[]))
+    assert "waiting   for an approval that is given elsewhere\n" in recorded
+
+
 def test_a_proposal_says_whose_approval_it_waits_for_and_until_when() -> None:
     pending = {
         "required_role": "billing_reviewer",
