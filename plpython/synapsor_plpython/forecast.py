@@ -114,11 +114,11 @@ def _foresee(
         is_certain = not _depends(info, is_root=node["parent"] is None)
         found.errors += _missing(info, kind, sets)
         asked = info if is_certain else _certain_part(info)
-        answer = parameters.resolve({kind: asked, **common}, matches, replace)
+        answer = parameters.resolve({kind: asked, "only_first": True, **common}, matches, replace)
         if answer["error"]:
             found.errors.append(answer["error"])
         found.for_each = found.for_each or bool(info.get("ForEach"))
-        counts.append(len(answer["instances"]) if is_certain else None)
+        counts.append(answer["count"] if is_certain else None)
         if is_certain and not answer["error"]:
             found.known.add(kind)
             if answer["instances"]:

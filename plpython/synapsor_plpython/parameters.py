@@ -53,6 +53,8 @@ MAX_INSTANCES: Final = 10_000
 """Most instances of one node, unless the request says otherwise."""
 MAX_CHARACTERS: Final = 2**25
 """Most characters of all instances together: ten thousand copies of a long text are refused."""
+MAX_REPLACED: Final = 2**26
+"""Most characters that one Replace could make, were every character of its text a match."""
 MAX_LISTED: Final = 10_000
 """Most values listed by one ForEach of a definition."""
 _SHOWN: Final = 100
@@ -148,10 +150,11 @@ def resolve(request: Mapping[str, Any], matches: Matches, replace: Replace) -> d
 
     `request`: {"config": ParameterInfo or None, "parameters": likewise, "registries": {"config":
     {name: value}, "parameters": …}, "dynamic": {name: value}, "automatic": {name: value},
-    "parent_exit_data": any, "max_instances": int}. Answers {"instances": [{"config", "parameters"}]
-    (every configuration with all parameters, one where nothing iterates, none where a list is
-    empty), "for_each": bool, "named": {"config": {name: value}, "parameters": …} (the sets that
-    carry a Name, before their ForEach), "error": None or the reason}.
+    "parent_exit_data": any, "max_instances": int, "only_first": bool}. Answers {"instances":
+    [{"config", "parameters"}] (every configuration with all parameters, one where nothing iterates,
+    none where a list is empty; on request only the first), "count": of all of them, "for_each":
+    bool, "named": {"config": {name: value}, "parameters": …} (the sets that carry a Name, before
+    their ForEach), "error": None or the reason}.
     """
     registries = request.get("registries") or {}
     resolver = _Resolver(
@@ -180,11 +183,14 @@ def resolve(request: Mapping[str, Any], matches: Matches, replace: Replace) -> d
         return _failed(" ".join(errors))
     limit = request.get("max_instances") or MAX_INSTANCES
     try:
-        instances = _instances(resolved["config"], resolved["parameters"], limit, replace)
+        count = _count(resolved["config"], resolved["parameters"], limit)
+        pairs = _pairs(resolved["config"], resolved["parameters"], replace)
+        instances = list(itertools.islice(pairs, 1 if request.get("only_first") else None))
     except ParameterError as error:
         return _failed(str(error))
     return {
         "instances": instances,
+        "count": count,
         "for_each": any(one.choices for one in resolved.values()),
         "named": named,
         "error": None,
@@ -193,7 +199,7 @@ def resolve(request: Mapping[str, Any], matches: Matches, replace: Replace) -> d
 
 def _failed(reason: str) -> dict[str, Any]:
     nothing: dict[str, Any] = {"config": {}, "parameters": {}}
-    return {"instances": [], "for_each": False, "named": nothing, "error": reason}
+    return {"instances": [], "count": 0, "for_each": False, "named": nothing, "error": reason}
 
 
 def _by_folded_name(values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -244,10 +250,8 @@ def _resolve_info(
     return _Resolved(values, is_text, choices)
 
 
-def _instances(
-    config: _Resolved, parameters: _Resolved, limit: int, replace: Replace
-) -> list[dict[str, Any]]:
-    """Return every configuration with all parameters; the first ForEach changes slowest."""
+def _count(config: _Resolved, parameters: _Resolved, limit: int) -> int:
+    """Return how many instances there are, before one is built."""
     choices = (*config.choices, *parameters.choices)
     count = math.prod(map(len, choices))
     if count > limit:
@@ -257,20 +261,23 @@ def _instances(
             f"ForEach makes {count} instances of more than the limit of {MAX_CHARACTERS}"
             " characters together."
         )
-    instances = []
+    return count
+
+
+def _pairs(config: _Resolved, parameters: _Resolved, replace: Replace) -> Iterator[dict[str, Any]]:
+    """Yield every configuration with all parameters; the first ForEach changes slowest."""
+    is_bounded = bool(config.choices or parameters.choices)
     left = MAX_CHARACTERS
-    variants = list(_variants(parameters, replace))
     for configured in _variants(config, replace):
-        for parameter in variants:
-            instances.append({"config": configured, "parameters": parameter})
-            if choices:
+        for parameter in _variants(parameters, replace):
+            if is_bounded:
                 left -= _characters(configured, parameter)
             if left < 0:
                 raise ParameterError(
                     f"The instances of ForEach have more than the limit of {MAX_CHARACTERS}"
                     " characters together."
                 )
-    return instances
+            yield {"config": configured, "parameters": parameter}
 
 
 def _variants(resolved: _Resolved, replace: Replace) -> Iterator[Any]:
@@ -524,7 +531,7 @@ def _patch(rule: Mapping[str, Any], value: Any, target: str | None) -> _Patch:
 def _apply(values: Any, patch: _Patch, replace: Replace, *, is_text: bool = False) -> Any:
     if is_text:
         before, after = _as_text(values), _as_text(patch.value)
-        return replace(patch.pattern, before, after) if patch.pattern else before + after
+        return _replaced(patch.pattern, before, after, replace) if patch.pattern else before + after
     return _put(values, patch.target, patch, replace)
 
 
@@ -556,7 +563,13 @@ def _merge(target: Any, patch: Any, pattern: str | None, replace: Replace) -> An
         return patch
     if isinstance(patch, (dict, list)) or isinstance(target, (dict, list)):
         return patch
-    return replace(pattern, _as_text(target), _as_text(patch))
+    return _replaced(pattern, _as_text(target), _as_text(patch), replace)
+
+
+def _replaced(pattern: str, text: str, replacement: str, replace: Replace) -> str:
+    if (len(text) + 1) * len(replacement) > MAX_REPLACED:
+        raise ParameterError(f"Replace could make more than {MAX_REPLACED} characters of a text.")
+    return replace(pattern, text, replacement)
 
 
 def _parsed(value: Any, told: str) -> Any:

@@ -60,6 +60,7 @@ def iterated(info: dict[str, Any], **request: Any) -> list[Any]:
 def test_nothing_described_is_one_instance_without_anything() -> None:
     assert resolve() == {
         "instances": [{"config": None, "parameters": None}],
+        "count": 1,
         "for_each": False,
         "named": {"config": {}, "parameters": {}},
         "error": None,
@@ -955,3 +956,27 @@ def test_what_is_accepted_resolves_or_says_why_not(info: dict[str, Any]) -> None
     answer = parameters.resolve(request, matches, replace)
     assert isinstance(answer["error"], str) or answer["instances"] is not None
     json.loads(canonical.dumps(answer))
+
+
+def test_of_many_instances_the_first_is_enough_to_foresee() -> None:
+    info = {"ForEach": [{"Target": name, "Values": [*range(100)]} for name in "ab"]}
+    answer = resolve(config=info, only_first=True)
+    assert answer["count"] == 10_000
+    assert answer["instances"] == [{"config": {"a": 0, "b": 0}, "parameters": None}]
+    assert resolve(config=info)["count"] == len(resolve(config=info)["instances"]) == 10_000
+
+
+def test_a_replacement_is_bounded_before_it_is_made() -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("it was made")
+
+    request = {
+        "parameters": {
+            "Values": {"t": "x" * 100_000},
+            "Dynamic": [{"Source": "p", "Target": "t", "Replace": "x?"}],
+        },
+        "dynamic": {"p": "y" * 1000},
+    }
+    assert parameters.resolve(request, matches, never)["error"] == (
+        "Replace could make more than 67108864 characters of a text."
+    )
