@@ -11,13 +11,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 from client.shell import call, done
 from client.workshop import QUEUE, Workshop, proposed
 from synapsor_pg import Client
+from synapsor_pg.cli import app
 from synapsor_pg.cli.shared import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 APPROVAL = {"required": True, "role": "reviewer"}
 
@@ -376,6 +381,25 @@ def test_a_password_is_in_no_message(
     assert said.err
     assert "geheim" not in said.err + said.out
     assert "Traceback" not in said.err
+
+
+def test_it_tells_its_version_and_every_command_prints_json(workshop: Workshop) -> None:
+    assert done(workshop, "test_caller", "--version").out.startswith("synapsor-pg 0.")
+    commands = typer.main.get_command(app)
+    without = [
+        " ".join(words)
+        for words, command in leaves(commands, [])
+        if not any("--json" in parameter.opts for parameter in command.params)
+    ]
+    assert without in ([], ["worker"])  # whose log is its output
+
+
+def leaves(command: Any, words: list[str]) -> Iterator[tuple[list[str], Any]]:
+    """Every command below one."""
+    if not hasattr(command, "commands"):
+        yield words, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from leaves(below, [*words, name])
 
 
 def test_a_database_without_the_extension_says_so(workshop: Workshop) -> None:

@@ -307,6 +307,15 @@ def test_a_sample_runs(workshop: Workshop, tmp_path: Path) -> None:
     assert (run["state"], run["status"]) == ("completed", "Complete")
 
 
+def test_a_sample_is_json_too(workshop: Workshop, tmp_path: Path) -> None:
+    file = tmp_path / "sample.json"
+    words = ("plan", "sample", "Synapse.Core:all", "verbose", "--json")
+    said = done(workshop, "test_caller", *words)
+    file.write_text(said.out)
+    assert [action["Name"] for action in said.json["Actions"]] == ["EchoHandler", "EmptyHandler"]
+    assert "is new" in done(workshop, "test_admin", "plan", "apply", str(file)).out
+
+
 def test_the_documents_own_words_are_understood(workshop: Workshop, tmp_path: Path) -> None:
     file = tmp_path / "mySample.yaml"
     words = ["sample:Synapse.Core:all", f"out:{file}", "verbose:true"]

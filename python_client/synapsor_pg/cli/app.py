@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 EXIT_CODES = (
@@ -12,8 +15,19 @@ EXIT_CODES = (
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"synapsor-pg {version('synapsor-pg')}")
+        raise typer.Exit
+
+
 @app.callback(epilog=EXIT_CODES)
-def synapsor_pg() -> None:
+def synapsor_pg(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell it.")
+    ] = False,
+) -> None:
     """Work on the external actions of a synapsor database."""
 
 

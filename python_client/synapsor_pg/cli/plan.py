@@ -18,7 +18,7 @@ import typer
 
 from synapsor_pg.cli.app import app
 from synapsor_pg.cli.contracts import declare, report
-from synapsor_pg.cli.documents import SUFFIXES, Definition, definitions, write_yaml
+from synapsor_pg.cli.documents import SUFFIXES, Definition, definitions, read_yaml, write_yaml
 from synapsor_pg.cli.look import Format, draw
 from synapsor_pg.cli.samples import Sample, sample_plan, samples_of
 from synapsor_pg.cli.shared import (
@@ -261,6 +261,7 @@ def sample(
         typer.Option("--handlers", help="A module with @plan_handler functions; repeatable."),
     ] = None,
     dsn: Dsn = "",
+    as_json: AsJson = False,
 ) -> None:
     """Print a sample plan with the configuration and the parameters of handlers."""
     words = [word for argument in handlers for word in argument.split(",") if word]
@@ -273,7 +274,7 @@ def sample(
                 out = Path(target)
             case _:
                 names.append(word.removeprefix("sample:"))
-    with told(role=READERS), ExitStack() as stack:
+    with told(role=READERS, as_json=as_json), ExitStack() as stack:
         if not names:
             raise UsageError("name a handler")
         opened: list[Any] = []
@@ -284,6 +285,9 @@ def sample(
             return opened[0]
 
         text = sample_plan(samples_of(names, lambda: _served(modules), connection), verbose=verbose)
+        if as_json:  # which has no remarks
+            [read] = read_yaml(Path("sample"), text)
+            text = json.dumps(read.value, indent=2, ensure_ascii=False) + "\n"
         if out is None:
             typer.echo(plain(text), nl=False)
         else:
