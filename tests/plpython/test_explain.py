@@ -192,9 +192,9 @@ def test_a_step_whose_risk_demands_it_says_whose_approval_it_waits_for() -> None
     )
     text = drawn(a_run(held, edges=[]))
     assert "waiting   for an approval by role support_lead\n" in text
-    assert "next      approve_external_action or reject_external_action of stp_1\n" in text
+    assert "next      approve_external_action or reject_external_action of stp_1" in text
     recorded = drawn(a_run(held | {"approval_role": None}, edges=[]))
-    assert "waiting   for an approval that is given elsewhere\n" in recorded
+    assert "waiting   for an approval that is given elsewhere" in recorded
 
 
 def test_a_proposal_says_whose_approval_it_waits_for_and_until_when() -> None:
