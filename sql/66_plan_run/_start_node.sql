@@ -16,7 +16,11 @@ declare
     instance jsonb;
     ordinal bigint;
 begin
-    if node.config is null and node.parameters is null then
+    if walk.steps >= synapsor._most_steps() then
+        return array[synapsor._end_handler(walk, node, step, synapsor._failed_result(
+            format('the run has %s steps, and no run has more', walk.steps)
+        ))];
+    elsif node.config is null and node.parameters is null then
         return array[synapsor._run_handler(walk, node, parent, step, null, null)];
     end if;
     begin
@@ -172,7 +176,7 @@ begin
     resolved := synapsor._resolve_parameters(jsonb_build_object(
         'config', node.config, 'parameters', node.parameters, 'registries', registries,
         'dynamic', walk.parameters, 'automatic', walk.automatic, 'parent_exit_data', parent_exit_data,
-        'max_instances', 10000
+        'max_instances', least(10000, greatest(synapsor._most_steps() - walk.steps, 1))
     ));
     if resolved -> 'named' <> '{"config": {}, "parameters": {}}' then
         perform synapsor._save_set(walk, 'config', named.key, named.value)
@@ -195,3 +199,13 @@ begin
     on conflict on constraint plan_sets_pkey do update set value = excluded.value;
 end;
 $function$;
+
+-- For-each below for-each multiplies: a run, and the transaction it begins in, stay within bounds.
+-- The node that goes beyond is Failed, and nothing new starts.
+create or replace function synapsor._most_steps()
+returns integer
+language sql
+immutable
+begin atomic
+    select 100000;
+end;

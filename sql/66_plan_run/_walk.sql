@@ -11,15 +11,26 @@ as $function$
 declare
     opened record;
 begin
+    if cardinality(ready) + cardinality(ended) = 0 then
+        return;
+    end if;
     while cardinality(ready) > 0 or cardinality(ended) > 0 loop
         while cardinality(ready) > 0 loop
             select below.* into strict opened from synapsor._open_phases(walk, ready) as below;
             ready := opened.ready;
+            walk.steps := opened.steps;
+            walk.is_cancelled := walk.is_cancelled or walk.steps > synapsor._most_steps();
             ended := ended || opened.ended;
         end loop;
         ready := synapsor._tell_parents(walk, ended);
         ended := array[]::text[];
     end loop;
+    update synapsor.plan_runs as stored
+    set steps = walk.steps, is_cancelled = walk.is_cancelled, reason = case
+            when walk.steps > synapsor._most_steps() then format('a run has at most %s steps', synapsor._most_steps())
+            else stored.reason
+        end
+    where stored.run_id = walk.run_id;
 end;
 $function$;
 
@@ -28,7 +39,7 @@ $function$;
 -- and those of the given that have ended with everything below them. What is read and written is
 -- read and written for many at once: each statement on these tables asks for the session.
 create or replace function synapsor._open_phases(
-    walk synapsor.plan_walk, step_keys text[], out ready text[], out ended text[]
+    walk synapsor.plan_walk, step_keys text[], out ready text[], out ended text[], out steps integer
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -48,6 +59,7 @@ begin
         step.branch_status := 'None';
         foreach child in array synapsor._open_phase(walk, step, null) loop
             if child.step_key is not null then
+                walk.steps := walk.steps + 1;
                 started := array_append(started, child);
                 continue;
             end if;
@@ -73,6 +85,7 @@ begin
         step := work.step;
         foreach child in array synapsor._open_phase(walk, step, work.node) loop
             if child.step_key <> step.step_key then
+                walk.steps := walk.steps + 1;
                 started := array_append(started, child);
                 continue;
             end if;
@@ -81,6 +94,7 @@ begin
                 ended := array_append(ended, child.step_key);
             end if;
         end loop;
+        walk.is_cancelled := walk.is_cancelled or walk.steps > synapsor._most_steps();
         if cardinality(started) + cardinality(opened) > 500 then
             perform synapsor._store_steps(walk, started, opened);
             ready := ready || synapsor._ready_of(started);
@@ -90,6 +104,7 @@ begin
     end loop;
     perform synapsor._store_steps(walk, started, opened);
     ready := ready || synapsor._ready_of(started);
+    steps := walk.steps;
 end;
 $function$;
 
@@ -135,7 +150,9 @@ begin
                 and synapsor._is_case(declared.execute_case, 0)
             order by node
         loop
+            exit when walk.steps > synapsor._most_steps();
             foreach child in array synapsor._start_node(walk, below, step) loop
+                walk.steps := walk.steps + 1;
                 started := array_append(started, child);
                 -- Of instances their container tells.
                 continue when child.relation = 'instance';

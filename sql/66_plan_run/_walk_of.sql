@@ -34,7 +34,7 @@ begin
     );
     walk.is_dry_run := started.is_dry_run;
     walk.is_cancelled := started.is_cancelled;
-    walk.nesting := started.nesting;
+    walk.steps := started.steps;
     walk.action_id := started.action_id;
     walk.queue := started.queue;
     walk.names_compensations := started.action_id is not null or declared.names_compensations;

@@ -81,6 +81,7 @@ begin
         number := 0;
         foreach started in array synapsor._retry_step(walk, step) loop
             insert into synapsor.run_steps select started.*;
+            walk.steps := walk.steps + 1;
             if started.parent_step_key is not distinct from step.parent_step_key then
                 number := number + 1;
                 if started.phase = 'ended' then

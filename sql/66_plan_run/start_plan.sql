@@ -39,7 +39,7 @@ begin
     end if;
     perform synapsor._check_options(correlation_id, null, null);
     run := synapsor._start_plan_run(
-        declared, session, parameters, coalesce(dry_run, false), correlation_id, null, 0
+        declared, session, parameters, coalesce(dry_run, false), correlation_id, null, '{}'
     );
     -- A statement of its own, which sees what the walk has left.
     return synapsor._as_run(run);
@@ -63,7 +63,7 @@ create or replace function synapsor._start_plan_run(
     is_dry_run boolean,
     correlation_id text,
     action_id text,
-    nesting integer,
+    inside text[],
     queue text default null
 )
 returns synapsor.runs
@@ -82,11 +82,11 @@ begin
         synapsor._run_payload('parameters', parameters),
         coalesce(_start_plan_run.correlation_id, session ->> 'correlation_id', new_run_id), synapsor._now()
     );
-    insert into synapsor.plan_runs (run_id, tenant_id, plan_id, session, is_dry_run, nesting, action_id, queue)
+    insert into synapsor.plan_runs (run_id, tenant_id, plan_id, session, is_dry_run, inside, action_id, queue)
     values (
         new_run_id, session ->> 'tenant_id', declared.plan_id,
         -- One tenant, and no run of an agent: neither is this run's.
-        session - 'tenants' - 'run_id', _start_plan_run.is_dry_run, _start_plan_run.nesting,
+        session - 'tenants' - 'run_id', _start_plan_run.is_dry_run, _start_plan_run.inside,
         _start_plan_run.action_id, _start_plan_run.queue
     );
     perform synapsor._advance_run(new_run_id, array['']);

@@ -4,13 +4,14 @@ create table synapsor.plan_runs (
     plan_id integer not null,
     session jsonb not null,
     is_dry_run boolean not null,
-    nesting integer not null,
+    inside text[] not null,
     action_id text collate "C",
     queue text,
     pending integer not null default 0,
     branch_status integer not null default 0,
     is_cancelled boolean not null default false,
     reason text,
+    steps integer not null default 0,
     attempts_failed integer not null default 0,
     error text
 );
@@ -28,7 +29,7 @@ comment on table synapsor.plan_runs is
 'What the walk of a plan instance needs to know beside its row in runs, whose lock guards this one too.';
 comment on column synapsor.plan_runs.session is
 'The session that started it: what happens later happens under it, whoever advances the run.';
-comment on column synapsor.plan_runs.nesting is 'How many sagas it runs inside of.';
+comment on column synapsor.plan_runs.inside is 'The sagas it runs inside of, the outermost first.';
 comment on column synapsor.plan_runs.action_id is 'Of a saga: the invocation that this run performs.';
 comment on column synapsor.plan_runs.queue is
 'Of a saga below a Proxy: the queue on which its external deliveries are offered.';
@@ -36,6 +37,7 @@ comment on column synapsor.plan_runs.pending is 'How many of its roots have not 
 comment on column synapsor.plan_runs.branch_status is 'The highest status of what has ended, as a number.';
 comment on column synapsor.plan_runs.is_cancelled is 'Nothing new starts.';
 comment on column synapsor.plan_runs.reason is 'Why it was cancelled.';
+comment on column synapsor.plan_runs.steps is 'How many steps of its nodes there are.';
 comment on column synapsor.plan_runs.attempts_failed is 'How often in a row it could not be advanced.';
 comment on column synapsor.plan_runs.error is 'Why not, the last time; null when it could.';
 

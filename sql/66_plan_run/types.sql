@@ -24,7 +24,7 @@ create type synapsor.plan_walk as (
     automatic jsonb,
     is_dry_run boolean,
     is_cancelled boolean,
-    nesting integer,
+    steps integer,
     action_id text,
     queue text,
     names_compensations boolean,

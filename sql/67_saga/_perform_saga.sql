@@ -9,23 +9,26 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     deepest constant integer := 10;
-    nesting integer;
+    inside text[];
     outcome text;
 begin
-    select coalesce(max(above.nesting), 0) + 1 into nesting
+    select above.inside into inside
     from synapsor.plan_runs as above
     where above.run_id = invocation.run_id;
-    if nesting > deepest then
+    if contract.action = any(inside) or cardinality(inside) >= deepest then
         raise exception using
             errcode = 'SY051',
-            message = format('sagas are nested deeper than %s', deepest),
-            detail = format('%s would be performed inside of them.', contract.action),
-            hint = 'Look for a plan that performs itself.';
+            message = case
+                when contract.action = any(inside) then format('saga %s performs itself', contract.action)
+                else format('sagas are nested deeper than %s', deepest)
+            end,
+            detail = format('It would be performed inside of %s.', array_to_string(inside, ', ')),
+            hint = 'A plan that does a thing again and again has no end; use ForEach for a list.';
     end if;
     perform synapsor._start_plan_run(
         synapsor._resolve_plan(contract.definition ->> 'plan', null), session,
         (invocation.intent::jsonb) -> 'arguments', false, coalesce(invocation.correlation_id, invocation.action_id),
-        invocation.action_id, nesting, invocation.queue
+        invocation.action_id, coalesce(inside, '{}') || contract.action, invocation.queue
     );
     select performed.status into strict outcome
     from synapsor.action_invocations as performed

@@ -12,6 +12,15 @@ select tests.at('2026-01-01 12:00');
 
 select tests.session('acme', 'alice');
 
+create function tests.hundreds()
+returns jsonb
+language sql
+as $function$
+    select jsonb_build_object('ForEach', jsonb_build_array(jsonb_build_object(
+        'Target', 'n', 'Values', (select jsonb_agg(number) from generate_series(1, 100) as number)
+    )))
+$function$;
+
 -- The walk
 
 select tests.a_plan('case', tests.nodes(tests.node('MyRoot', more => jsonb_build_object(
@@ -117,6 +126,38 @@ select tests.a_plan('million', jsonb_build_array(
 ));
 select is(tests.started('million'), 'failed Failed', 'a for-each of a million is refused');
 select alike((tests.step('million', 'List')).message, '%10000%', 'with the limit');
+
+select tests.a_plan('nested', jsonb_build_array(jsonb_build_object(
+    'Name', 'Outer', 'Handler', '{"Type": "Empty"}'::jsonb, 'Parameters', tests.hundreds(),
+    'Actions', jsonb_build_array(jsonb_build_object(
+        'Name', 'Inner', 'Handler', '{"Type": "Empty"}'::jsonb, 'Parameters', tests.hundreds()
+    ))
+)));
+create or replace function synapsor._most_steps()
+returns integer
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+return 250;
+select is(tests.started('nested'), 'cancelled Failed', 'for-each below for-each is bounded by the run');
+select is(
+    (
+        select concat_ws(' ', count(*), count(*) filter (where message like '%250%')) from synapsor.run_steps
+        where run_id = tests.run('nested')
+    ), '251 1', 'the node beyond says so, and nothing new starts'
+);
+select is(
+    (
+        select reason from synapsor.plan_runs
+        where run_id = tests.run('nested')
+    ), 'a run has at most 250 steps', 'which is why'
+);
+create or replace function synapsor._most_steps()
+returns integer
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+return 100000;
 
 -- Sets
 
