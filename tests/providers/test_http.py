@@ -244,6 +244,28 @@ def test_a_find_asks_and_begins_nothing(crm: Crm, registry: Registry) -> None:
         assert verdict(find()) == "unknown", fault
 
 
+def test_what_a_find_may_conclude(tmp_path: Path) -> None:
+    answers: list[Reply] = []
+    with Fake(lambda _request: answers.pop()) as fake:
+        text = documented(fake.address).replace("Bearer {secret.api_key}", "none")
+        text += """\nrules = [ { path = "busy", equals = true, outcome = "unknown" },
+                             { status = [410], outcome = "rejected" } ]"""
+        registry = registered(tmp_path, text)
+        for reply, expected in (
+            (Reply({"contacts": [{"id": 5}]}), "succeeded"),
+            (Reply({"contacts": []}), "retryable"),
+            (Reply({"error": "none"}, 404), "retryable"),
+            (Reply(b"<html>Not found", 404), "unknown"),  # an address that is wrong, a proxy
+            (Reply({"busy": True, "contacts": []}), "unknown"),
+            (Reply({"gone": True}, 410), "rejected"),
+            (Reply({}, 400), "unknown"),
+            (Reply({}, 302), "unknown"),
+        ):
+            answers.append(reply)
+            outcome = deliver("crm", "contacts.find", {}, registry=registry)
+            assert verdict(outcome) == expected, reply
+
+
 def test_a_find_without_a_credential_knows_nothing(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

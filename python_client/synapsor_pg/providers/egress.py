@@ -287,7 +287,7 @@ class Egress:
             ("Host", authority),
             ("Accept-Encoding", "identity"),
             ("Connection", "close"),
-            *headers.items(),
+            *((name, value) for name, value in headers.items() if name.lower() not in NEVER_OURS),
         ]
         if content or method in {"POST", "PUT", "PATCH"}:
             lines.append(("Content-Length", str(len(content))))

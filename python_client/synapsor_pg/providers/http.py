@@ -1,10 +1,10 @@
 """Generic HTTP: operations described in a file that the worker's operator owns.
 
 ``SYNAPSOR_HTTP_CONFIG`` names a TOML or JSON file; importing this module registers its operations,
-``load`` does the same for a program. It is read once, credentials are read for each delivery. It
-says everything about where requests go; the database
-only names an operation, and fills its templates with an action's arguments, so that no caller can
-aim one. The file may not be writable by others::
+``load`` does the same for a program. It is read once; credentials are read for each delivery.
+
+The file says everything about where requests go; the database only names an operation, and fills
+its templates with an action's arguments, so that no caller can aim one. Others may not write it::
 
     [providers.crm]
     origins = ["https://api.crm.example"]   # the only places its requests go to
@@ -57,7 +57,8 @@ tenant, action and idempotency key, the same on every try.
 **What is known afterwards**: the first of the ``rules`` that fits (``outcome``: succeeded,
 rejected, retryable, unknown); then ``success``; a 2xx that does not meet it is unknown; then the
 table in ``synapsor_pg.providers.sending``. Paths are names and list positions joined by dots. A
-``find`` changes nothing: it found it, or 404 and an answer without it say that it was not done.
+``find`` changes nothing and expects JSON: what meets ``success`` was done; a 404 and any other 2xx
+say that it was not (a rule may say ``unknown``, or ``rejected``: not done, and not to be done).
 """
 
 from __future__ import annotations
@@ -267,24 +268,26 @@ class Operation:
             answer = self.egress.send(
                 delivery, "GET", url, headers=headers, confidential=tuple(headers)
             )
-            document = answer.json() if answer.status != 404 else None  # noqa: PLR2004
+            document = answer.json()
         except (HandlerError, ValueError) as error:
             return unknown("cannot_ask", text_of(str(error)))
-        rule = self.success or Rule(outcome="succeeded")
-        if rule.fits(answer.status, document):
-            return succeeded(answer.evidence(), self._identifier(document))
-        if answer.status == 404 or 200 <= answer.status < 300:  # noqa: PLR2004
-            return failed(
-                "not_found",
-                f"{self.provider} does not have it: not done",
-                retryable=True,
-                response=answer.evidence(),
-            )
+        facts: dict[str, Any] = {"response": answer.evidence()}
+        found = self.success or Rule(outcome="succeeded")
+        absent = Rule(outcome="retryable", statuses=frozenset({*range(200, 300), 404}))
+        for rule in (*self.rules, found, absent):
+            if not rule.fits(answer.status, document):
+                continue
+            if rule.outcome == "succeeded":
+                return succeeded(provider_request_id=self._identifier(document), **facts)
+            if rule.outcome == "unknown":
+                break
+            why = f"{self.provider} does not have it: not done"
+            return failed("not_found", why, retryable=rule.outcome == "retryable", **facts)
         return unknown(
             "cannot_ask",
             f"{self.provider} answers {answer.status}",
             retry_after=answer.retry_after,
-            response=answer.evidence(),
+            **facts,
         )
 
     def render(self, delivery: Delivery) -> tuple[str, dict[str, str], bytes]:

@@ -140,6 +140,11 @@ _silence.propagate = False  # the library logs the bodies of answers
 _silence.setLevel(logging.CRITICAL)
 
 
+if not hasattr(WebClient, "_perform_urllib_http_request_internal"):
+    # overriding nothing would let requests out by the library's own way
+    raise ImportError("this slack_sdk sends its requests in another way: use one below 4")
+
+
 class _Client(WebClient):
     """The library's way out is ours: guarded, limited, and it knows whether anything was sent."""
 
