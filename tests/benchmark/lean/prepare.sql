@@ -9,8 +9,17 @@ create table lean.actions (
 
 create index ready_actions on lean.actions (id) where state = 'ready';
 
-grant usage on schema lean to bench_caller, bench_worker;
+create table lean.approvals (
+    action_id bigint not null,
+    reviewer text not null,
+    decided_at timestamptz not null default clock_timestamp(),
+    primary key (action_id, reviewer)
+);
+
+grant usage on schema lean to bench_caller, bench_worker, bench_reviewer;
 grant insert on lean.actions to bench_caller;
+grant select, insert, update on lean.actions to bench_reviewer;
+grant insert on lean.approvals to bench_reviewer;
 grant select, update, delete on lean.actions to bench_worker;
 
 -- An atomic action by hand: the rows that synapsor.invoke_action writes, in tables with the same indexes, and no check.

@@ -2,9 +2,11 @@ create extension synapsor cascade;
 
 grant synapsor_caller to bench_caller;
 grant synapsor_worker to bench_worker;
+grant synapsor_caller, synapsor_approver to bench_reviewer;
 
 select synapsor.bind_role('bench_caller', '{"tenant_id": "acme", "principal": "carl", "actor_type": "agent"}');
 select synapsor.bind_role('bench_worker', '{"tenants": "*", "principal": "wanda", "actor_type": "service_account"}');
+select synapsor.bind_role('bench_reviewer', '{"tenant_id": "acme", "principal": "rita"}');
 
 -- Everything that every proposal pays for: typed arguments, hidden values, a key from a template, both digests.
 select synapsor.declare_action('{
@@ -126,3 +128,81 @@ select synapsor.declare_action('{
         {"action": "billing.tell_customer", "input": {"invoice_id": "{result.invoice_id}"}}
     ]
 }');
+
+-- The same refund, approved by a person; for many tenants; and one charge after the other.
+do $block$
+declare
+    refund constant jsonb := (
+        select declared.definition - array['label', 'action']
+        from synapsor.action_contracts as declared
+        where declared.action = 'billing.issue_refund'
+    );
+    changes jsonb;
+begin
+    foreach changes in array array[
+        '{"action": "billing.big_refund", "approval": {"required": true}}',
+        '{"action": "billing.crowd_refund", "queue": "crowd"}',
+        '{"action": "billing.lane_refund", "queue": "lanes", "ordering_key": "{note}"}'
+    ]::jsonb[] loop
+        perform synapsor.declare_action(jsonb_strip_nulls(
+            jsonb_build_object(
+                'kind', 'external', 'provider', 'stripe', 'operation', 'refunds.create', 'queue', 'billing',
+                'args', refund -> 'args', 'hidden', refund -> 'hidden',
+                'idempotency', '{"key": "{tenant_id}:refund:{charge_id}", "idempotent": true}'::jsonb
+            ) || changes
+        ));
+    end loop;
+end;
+$block$;
+
+-- Queue actions of so many tenants, each of which has so many ordering keys.
+create function bench_app.fill(queue text, actions integer, tenants integer, lanes integer)
+returns void
+language plpgsql
+as $function$
+begin
+    for tenant in 1..tenants loop
+        perform synapsor.set_session(jsonb_build_object(
+            'tenant_id', 'tenant ' || tenant, 'principal', 'carl', 'actor_type', 'agent'
+        ));
+        perform count(*) from synapsor.propose_external_actions(
+            case queue when 'lanes' then 'billing.lane_refund' else 'billing.crowd_refund' end,
+            array(
+                select jsonb_build_object(
+                    'charge_id', 'ch_' || gen_random_uuid(), 'amount_cents', 2500,
+                    'note', case when lanes > 0 then 'lane ' || i % lanes else repeat('n', 230) end
+                )
+                from generate_series(1, actions / tenants) as i
+            )
+        );
+    end loop;
+end;
+$function$;
+
+-- What finished actions leave, as if they had been performed long ago.
+create function bench_app.pretend_history(actions integer)
+returns void
+language plpgsql
+as $function$
+begin
+    insert into synapsor.action_invocations (
+        action_id, tenant_id, action, version, actor, actor_type, status, holds_key, key_from_template, opened_as,
+        created_at, idempotency_key, payload_digest, digest, intent, queue, account
+    )
+    select
+        'act_00' || lpad(i::text, 24, '0'), 'acme', 'billing.issue_refund', 1, 'carl', 'agent', 'running', true, true,
+        'queued', now() - interval '30 days', 'acme:refund:old_' || i, sha256(i::text::bytea), sha256(i::text::bytea),
+        '{"note":"' || repeat('n', 400) || '"}', 'billing', 'default'
+    from generate_series(1, actions) as i;
+    insert into synapsor.external_action_events (
+        action_id, sequence, attempt, tenant_id, event_type, status, actor, occurred_at, claim_token, lease_expires_at,
+        delivery_started_at, worker_principal, confirmed, provider_request_id
+    )
+    select
+        'act_00' || lpad(i::text, 24, '0'), sequence, 1, 'acme', kind, lower(kind), 'wanda',
+        now() - interval '30 days', i, now() - interval '30 days', now() - interval '30 days', 'wanda',
+        case kind when 'Succeeded' then 'succeeded' end, case kind when 'Succeeded' then 're_1' end
+    from generate_series(1, actions) as i
+    cross join (values (2, 'Claimed'), (3, 'Succeeded')) as told (sequence, kind);
+end;
+$function$;
