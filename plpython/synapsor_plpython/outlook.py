@@ -214,6 +214,8 @@ def _handler(step: Facts) -> Iterator[Line]:
         parts = [f"{clean(contract['action'])} v{contract['version']}", clean(contract["kind"])]
         if contract["kind"] == "external":
             parts.append(join(contract["provider"], contract["operation"], "on queue", queue))
+        elif contract["kind"] == "saga":
+            parts.append(f"plan {clean(contract['plan'])}, which explain_plan tells")
         yield Line("action", ", ".join(parts))
     elif step["handler"]["kind"] == "empty" and len(step["statuses"]) == 1 and not step["errors"]:
         yield Line("returns", step["statuses"][0])

@@ -98,6 +98,7 @@ as $function$
         'provider', contract.provider,
         'operation', contract.operation,
         'queue', contract.queue,
+        'plan', contract.definition -> 'plan',
         'approval', jsonb_build_object(
             'required', contract.approval_required,
             'role', contract.approval_role,

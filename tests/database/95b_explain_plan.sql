@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(29);
+select plan(30);
 
 create function tests.outlook(parameters jsonb default '{}', format text default 'text') returns text
 language sql
@@ -233,6 +233,14 @@ select is(tests.outlook(format => 'json')::jsonb -> 'plan' ->> 'version', '2', '
 select is(
     synapsor.explain_plan('refunds', format => 'json', version => 1)::jsonb -> 'counts' ->> 'nodes', '7',
     'or the one that is asked for'
+);
+select synapsor.declare_plan(
+    '{"Name": "outer", "Actions": [{"Name": "settle", "Handler": {"Type": "action:billing.settle"}}]}'
+);
+select synapsor.declare_action('{"action": "billing.settle", "kind": "saga", "plan": "refunds", "args": {}}');
+select matches(
+    synapsor.explain_plan('outer'), 'action    billing.settle v1, saga, plan refunds, which explain_plan tells',
+    'a saga names its plan'
 );
 select is_empty(
     $$

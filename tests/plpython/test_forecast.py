@@ -461,3 +461,12 @@ def test_what_fails_waits_for_nobody() -> None:
     answer = drawn(outlined(failing, contracts=used))
     assert answer["counts"]["approvals"] == 0
     assert "approval" not in {line["label"] for line in answer["nodes"][0]["why"]}
+
+
+def test_a_saga_names_its_plan() -> None:
+    used = contract(kind="saga", provider=None, operation=None, queue=None, plan="settle")
+    answer = drawn(outlined(acting("a"), contracts={"action:billing.refund": used}))
+    assert answer["nodes"][0]["why"][0] == {
+        "label": "action",
+        "text": "billing.refund v3, saga, plan settle, which explain_plan tells",
+    }
