@@ -231,10 +231,12 @@ $function$;
 grant execute on function synapsor.claim_external_actions to synapsor_worker;
 
 comment on function synapsor.claim_external_actions is
-'Claims up to max_actions (1 to 1000) due actions of a queue for the session''s principal, by
-rank, and returns what a worker needs to perform them; never two workers the same one. lease: 1
-second to 1 day, null takes each contract''s. With begin the claim counts as begin_delivery; a
-worker that calls begin_delivery just before the first byte passes false. Purpose `reconcile`
-claims unknown actions whose contract names a reconcile operation. Every claim raises claim_token;
-claims commit synchronously. No rows: nothing is due, or it is suspended, or (with a warning) the
-session serves no tenant. Errors: SY003. Source: design.md section 5, rules 5 and 8.';
+'Claims up to max_actions (1 to 1000) due actions of a queue for the session''s principal, and
+returns what a worker needs to perform them; never two workers the same one. Tenants take turns, by
+weight; a tenant''s own come by rank; and no more than the limits of their provider let begin.
+lease: 1 second to 1 day, null takes each contract''s. With begin the claim counts as
+begin_delivery; a worker that calls begin_delivery just before the first byte passes false. Purpose
+`reconcile` claims unknown actions whose contract names a reconcile operation; neither turns nor
+limits apply to it. Every claim raises claim_token; claims commit synchronously. No rows: nothing is
+due, or it is suspended or held up by its provider, or (with a warning) the session serves no
+tenant. Errors: SY003. Source: design.md section 5, rules 5 and 8.';

@@ -186,3 +186,22 @@ cross join lateral synapsor.confirm_external_action(
     retryable => false, claim_token => mine.claim_token
 ) as outcome;
 commit;
+
+-- A provider with limits, what a tenant has used of them, and an outcome nobody has counted yet.
+begin;
+select version from synapsor.declare_provider(
+    '{"provider": "letters", "rate_limit": {"per_second": 10, "per_tenant": 5}, "breaker": {}}'
+);
+select weight from synapsor.weigh_tenant('acme', 2);
+select tests.a_contract('{"queue": "letters", "provider": "letters"}', 'shop.send_letter');
+select tests.session('acme', 'ada');
+select status from synapsor.propose_external_action(
+    'shop.send_letter', '{"charge_id": "ch_letter", "amount_cents": 1}'
+);
+select tests.session('acme', 'worker-1', actor_type => 'service_account');
+select confirmed.status
+from synapsor.claim_external_actions('letters') as claimed
+cross join lateral synapsor.confirm_external_action(
+    claimed.action_id, 'succeeded', claim_token => claimed.claim_token
+) as confirmed;
+commit;
