@@ -18,7 +18,7 @@ import typer
 from client.shell import call, done
 from client.workshop import QUEUE, Workshop, proposed
 from synapsor_pg import Client
-from synapsor_pg.cli import app
+from synapsor_pg.cli import app, look
 from synapsor_pg.cli.shared import plain
 
 if TYPE_CHECKING:
@@ -192,6 +192,31 @@ def test_events_are_followed_over_a_lost_connection(workshop: Workshop) -> None:
     assert len(set(ids)) == len(ids)
     assert "connection lost, trying again" in complaint
     assert "Traceback" not in complaint
+
+
+def test_events_of_old_actions_are_followed_too(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only some looks go through all of history; the first shows no more than it is asked for."""
+    old, other = workshop.propose(2)
+    now = time.time()
+    monkeypatch.setattr(look, "WHOLE", 1.0)
+    monkeypatch.setattr(look, "LATELY", -3600.0)  # every action is old
+    asked: dict[str, Any] = {"action": None, "queue": None, "types": None}
+    stream = look._stream(  # noqa: SLF001
+        workshop.database("test_auditor"),
+        {**asked, "since": "1 hour", "is_all": False, "limit": 1},
+        follow=True,
+        interval=0.1,
+    )
+    first = next(stream)
+    assert first["action_id"] in {old, other}
+    with workshop.client("test_caller") as client:
+        client.cancel_external_action(old, "too late")
+    following = next(stream)
+    assert (following["action_id"], following["event_type"]) == (old, "Cancelled")
+    assert time.time() - now > 1.0, "which a whole look has found"
+    stream.close()
 
 
 def test_a_stop_is_made_seen_and_lifted(workshop: Workshop) -> None:

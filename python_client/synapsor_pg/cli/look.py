@@ -10,7 +10,7 @@ import tempfile
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import psycopg
 import typer
@@ -31,10 +31,16 @@ from synapsor_pg.cli.shared import (
     shown,
     told,
 )
+from synapsor_pg.cli.snapshot import floor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PANEL = "Look"
 LATE = 60.0
 """Seconds by which a transaction may commit later than its events say, and still be followed."""
+LATELY, WHOLE = 900.0, 10.0
+"""Actions proposed so many seconds ago are looked at each time, all others each so many seconds."""
 MOST_EVENTS = 10_000
 RENDERING = 60
 
@@ -240,7 +246,8 @@ select event.*
 from (
     select * from synapsor.synapsor_external_action_events
     where {action}
-        (%(is_all)s or occurred_at > now() - %(since)s::interval)
+        action_id > %(floor)s
+        and (%(is_all)s or occurred_at > now() - %(since)s::interval)
         and (%(queue)s::text is null or queue = %(queue)s)
         and (%(types)s::text[] is null or event_type = any(%(types)s))
     order by occurred_at desc, event_id desc
@@ -250,43 +257,52 @@ order by event.occurred_at, event.event_id
 """
 
 
-def _stream(dsn: str, arguments: dict[str, Any], *, follow: bool, interval: float) -> Any:
+def _stream(
+    dsn: str, arguments: dict[str, Any], *, follow: bool, interval: float
+) -> Iterator[dict[str, Any]]:
     """Yield the events, and with `follow` those to come; a lost connection is made anew.
 
     Events become visible when their transaction commits, perhaps after later ones: each look
-    goes back a little, and what was told already is left out.
+    goes back a little, and what was told already is left out. History may be long, so most looks
+    are for actions proposed lately, and only some for all there are.
     """
-    told_at: dict[str, float] = {}
     statement = EVENTS.format(action="action_id = %(action)s and" if arguments["action"] else "")
+    most = MOST_EVENTS if follow else arguments["limit"]
+    asked = {**arguments, "floor": "", "limit": most}
+    told_at: dict[str, float] = {}
+    saw_all, cost = time.monotonic(), 0.0
     connection = connect(dsn, autocommit=True)
-    looked = time.monotonic()
     try:
-        while True:
+        rows = fetch(connection, statement, asked)
+        yield from rows[-arguments["limit"] :]
+        while follow:
+            now = time.monotonic()
+            told_at |= {row["event_id"]: now for row in rows}
+            if len(rows) == most:
+                typer.echo(f"more than {most} events at once: the oldest are left out", err=True)
+            time.sleep(max(interval, 5 * cost))
             began = time.monotonic()
+            is_whole = began - saw_all > max(WHOLE, 20 * cost)
+            back = began - saw_all + LATE  # also as long as nothing could be seen
+            told_at = {event: at for event, at in told_at.items() if at > began - 2 * back}
+            asked |= {
+                "since": f"{back} seconds",
+                "is_all": False,
+                "floor": "" if is_whole else floor(time.time() - LATELY),
+            }
             try:
                 if connection.closed:
                     connection = connect(dsn, autocommit=True)
-                rows = fetch(connection, statement, arguments)
-                looked = began
+                rows = fetch(connection, statement, asked)
             except psycopg.OperationalError as error:
-                if not follow:
-                    raise
                 first = str(error).strip().splitlines()[0]
                 typer.echo(plain(f"connection lost, trying again: {first}"), err=True)
                 connection.close()
                 rows = []
-            now = time.monotonic()
-            for row in rows:
-                if row["event_id"] not in told_at:
-                    yield row
-                told_at[row["event_id"]] = now
-            if not follow:
-                return
-            back = now - looked + LATE  # as long as nothing could be seen, too
-            told_at = {event: at for event, at in told_at.items() if at > now - 2 * back}
-            arguments |= {"since": f"{back} seconds", "is_all": False, "limit": MOST_EVENTS}
-            # a look that is dear is taken seldom
-            time.sleep(max(interval, 5 * (now - began)))
+                continue
+            cost = time.monotonic() - began
+            saw_all = began if is_whole else saw_all
+            yield from (row for row in rows if row["event_id"] not in told_at)
     finally:
         connection.close()
 
