@@ -751,7 +751,7 @@ class Worker:
         if outcome.status == "unknown":
             self._release(
                 held,
-                because=f"{outcome.error_code}: {outcome.error_message}",
+                because=outcome.error_code or "unknown",
                 delay=outcome.retry_after,
                 error_code=storable(outcome.error_code),
                 error_message=storable(outcome.error_message),
@@ -813,7 +813,7 @@ class Worker:
             has_facts = outcome.provider_request_id is not None or outcome.response is not None
             self._release(
                 held,
-                because=f"{outcome.error_code}: {outcome.error_message}",
+                because=outcome.error_code or "unknown",
                 delay=outcome.retry_after or _back_off(claim.attempt),
                 error_code=confirmation.error_code,
                 error_message=confirmation.error_message,

@@ -7,20 +7,28 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synapsor_pg import logs
 from synapsor_pg.cli.app import app
 from synapsor_pg.cli.shared import Dsn, UsageError, told
 from synapsor_pg.config import ConfigError, QueueConfig, WorkerConfig
+from synapsor_pg.endpoints import Endpoints
 from synapsor_pg.handlers import registry
 from synapsor_pg.providers import ConfigurationError
 from synapsor_pg.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from synapsor_pg.observer import WorkerObserver
 
 
 @app.command()
@@ -83,16 +91,55 @@ def worker(
             )
         else:
             raise UsageError("name a --queue, or a --config file")
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        )
-        # the worker itself says what it cannot do without a connection
-        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+        logs.set_up(settings.log_level, settings.log_format)
         load_handlers(list(settings.handlers))
-        daemon = Worker.from_config(settings)
-        reload = None if config is None else partial(_reload, daemon, config)
-        daemon.run(until_idle=until_idle, on_reload=reload)
+        with ExitStack() as stack:
+            observers, page = _watching(settings, stack)
+            daemon = Worker.from_config(settings, observers=observers)
+            if settings.metrics_address is not None:
+                stack.enter_context(_endpoints(settings.metrics_address, daemon, page).serving())
+            reload = None if config is None else partial(_reload, daemon, config)
+            daemon.run(until_idle=until_idle, on_reload=reload)
+
+
+def _watching(
+    settings: WorkerConfig, stack: ExitStack
+) -> tuple[list[WorkerObserver], Callable[[], tuple[str, bytes]] | None]:
+    """Return the observers that the settings ask for, and what gives the page of metrics."""
+    observers: list[WorkerObserver] = []
+    page = None
+    if settings.metrics_address is not None:
+        try:
+            from synapsor_pg import metrics  # noqa: PLC0415
+        except ImportError:
+            raise UsageError(
+                "[metrics] needs the extra: pip install 'synapsor-pg[metrics]'"
+            ) from None
+        observer, page = metrics.of_worker(settings.dsn)
+        observers.append(observer)
+    if settings.tracing:
+        try:
+            from synapsor_pg import tracing  # noqa: PLC0415
+
+            provider = tracing.export_by_environment()
+        except ImportError:
+            raise UsageError(
+                "[tracing] needs the extra: pip install 'synapsor-pg[tracing]'"
+            ) from None
+        stack.callback(provider.shutdown)
+        observers.append(tracing.WorkerTraces(provider))
+    return observers, page
+
+
+def _endpoints(
+    address: tuple[str, int], daemon: Worker, page: Callable[[], tuple[str, bytes]] | None
+) -> Endpoints:
+    try:
+        return Endpoints(address, daemon.status, page)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {address[0]}:{address[1]}: {error.strerror or error}"
+        ) from None
 
 
 def _load(config: Path) -> WorkerConfig:
