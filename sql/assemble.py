@@ -11,12 +11,19 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 # Run once, in this order; every other file holds CREATE OR REPLACE and runs again on each update.
 ONCE = ("schema.sql", "roles.sql", "types.sql", "tables.sql")
 
 PACKAGE = "synapsor_plpython"
 PLACEHOLDER = "{}  # assembly: the sources of plpython/synapsor_plpython"
+# A new connection reads these for its first proposal, and no others.
+AT_ONCE = ("__init__", "identifiers", "plain")
+AT_ONCE_PLACEHOLDER = "{}  # assembly: the sources that every proposal needs"
 
 HEADER = """\
 \\echo Use "{command}" to load this file. \\quit
@@ -38,10 +45,12 @@ def _rank(file: Path) -> tuple[int, str]:
     return once, file.name
 
 
-def embedded_package(root: Path) -> str:
+def embedded_package(root: Path, stems: Container[str] | None = None) -> str:
     """Return a Python expression for {module name: source}, in ASCII, one string per line."""
     lines = ["{"]
     for file in sorted((root / "plpython" / PACKAGE).glob("*.py")):
+        if stems is not None and file.stem not in stems:
+            continue
         module = PACKAGE if file.stem == "__init__" else f"{PACKAGE}.{file.stem}"
         lines.append(f"    {module!r}: (")
         lines += [
@@ -61,6 +70,7 @@ def _section(root: Path, file: Path, *, replace: bool) -> str:
         # An install must not take over what somebody else has put there before.
         text = re.sub(r"^create or replace\b", "create", text, flags=re.MULTILINE)
     text = text.replace(PLACEHOLDER, embedded_package(root))
+    text = text.replace(AT_ONCE_PLACEHOLDER, embedded_package(root, AT_ONCE))
     return f"\n-- {file.relative_to(root)}\n\n{text.rstrip()}\n"
 
 

@@ -111,6 +111,7 @@ def test_the_quote_around_the_package_cannot_be_closed_from_inside(
 def test_the_repository_itself() -> None:
     script = assemble.install_script(ROOT)
     assert assemble.PLACEHOLDER not in script
+    assert assemble.AT_ONCE_PLACEHOLDER not in script
     assert not re.search(r"^create or replace", script, flags=re.MULTILINE)
     assert set(markers(script)) == {
         str(file.relative_to(ROOT)) for file in (ROOT / "sql").glob("[0-9][0-9]_*/*.sql")

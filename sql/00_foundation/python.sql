@@ -12,13 +12,21 @@ import importlib.machinery
 import sys
 
 package = "synapsor_plpython"
-sources = {}  # assembly: the sources of plpython/synapsor_plpython
+sources = {}  # assembly: the sources that every proposal needs
 
 
 class EmbeddedPackage:
     synapsor = True
+    is_complete = False
 
     def find_spec(self, name, path=None, target=None):
+        if name != package and not name.startswith(package + "."):
+            return None
+        if name not in sources and not self.is_complete:
+            # Python reads a function whole: what few connections need is in another one.
+            plpy.execute("select synapsor._load_python_sources()")
+            sources.update(GD.pop("synapsor_python_sources"))
+            self.is_complete = True
         if name not in sources:
             return None
         return importlib.machinery.ModuleSpec(name, self, is_package=name == package)
@@ -55,3 +63,14 @@ $python$;
 
 comment on function synapsor._load_python() is
 'Publishes the embedded Python package of this version in GD["synapsor_python"].';
+
+create or replace function synapsor._load_python_sources()
+returns void
+language plpython3u
+set search_path = pg_catalog, pg_temp
+as $python$
+GD["synapsor_python_sources"] = {}  # assembly: the sources of plpython/synapsor_plpython
+$python$;
+
+comment on function synapsor._load_python_sources() is
+'Leaves the source of every embedded module in GD["synapsor_python_sources"].';
