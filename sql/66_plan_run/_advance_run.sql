@@ -19,11 +19,11 @@ begin
         return;
     end if;
     walk := synapsor._walk_of(run);
-    if step_keys = array[''] and run.state = 'open' and exists (
+    if '' = any(step_keys) and exists (
         select from synapsor.run_steps as step where step.run_id = run.run_id
     ) then
-        -- Begun already: only a mark that names no step.
-        step_keys := array[]::text[];
+        -- Begun already: a mark that names no step.
+        step_keys := array_remove(step_keys, '');
     end if;
     kept := synapsor._borrow_session(walk.session);
     perform synapsor._advance(walk, step_keys);

@@ -192,8 +192,12 @@ select tests.a_plan('timer', tests.nodes(
 select is(tests.started('timer'), 'open None', 'a sleep holds no transaction');
 select is((tests.step('timer', 'Sleep')).waits_until, '2026-01-01 12:01:30', 'but waits');
 select is(tests.advance_runs(), 0, 'before its time nothing is due');
+select synapsor._mark_run_due(tests.run('timer'), 'acme', step_key)
+from unnest(array[null, 'Sleep', 'none']) as step_key;
+select is(tests.advance_runs(), 3, 'and a mark that comes too soon, or names no step, or none there is');
+select is(tests.tree('timer'), 'Sleep Waiting', 'changes nothing');
 select tests.advance('90 s');
-select is(tests.advance_runs(), 1, 'then it is');
+select is(tests.advance_runs(), 2, 'then it is, by its own mark and the one put off');
 select is(tests.run_stands('timer'), 'completed Complete', 'and the run goes on to its end');
 select is(tests.tree('timer'), 'Sleep Complete/Complete, Sleep/Then Complete/Complete', 'with what comes next');
 
