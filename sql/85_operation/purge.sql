@@ -68,7 +68,7 @@ begin
         where invocation.purged_as is null and invocation.created_at < before
             and (sees_every or invocation.tenant_id = any(tenants))
             and ending.ended_at < before
-            and not synapsor._is_kept(invocation.run_id)
+            and (invocation.run_id is null or not synapsor._is_kept(invocation.run_id))
             and not exists (
                 select from synapsor.open_external_actions as open where open.action_id = invocation.action_id
             )

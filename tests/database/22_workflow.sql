@@ -382,6 +382,30 @@ select lives_ok(
 );
 
 
+-- Equal elements of one batch are one action, and one step.
+select tests.a_workflow('{"max_tool_calls": 2, "checkpoint_every_step": true}', 'two calls');
+select tests.remember('two calls', run_id) from synapsor.start_agent_run('two calls');
+select is(
+    (
+        select count(distinct action_id) from synapsor.propose_external_actions('billing.issue_refund', array[
+            '{"charge_id": "eq", "amount_cents": 1}', '{"charge_id": "eq", "amount_cents": 1}'
+        ]::jsonb[], run_id => tests.known('two calls'))
+    ),
+    1::bigint, 'equal elements of a batch are one action'
+);
+select results_eq(
+    $$ select kind from synapsor.synapsor_agent_run_steps where run_id = tests.known('two calls') order by sequence $$,
+    $$ values ('external_action'), ('checkpoint') $$,
+    'one step and one checkpoint'
+);
+select lives_ok(
+    $$ select synapsor.record_agent_step(tests.known('two calls'), 'second') $$, 'counted once'
+);
+select tests.raises(
+    $$ select synapsor.record_agent_step(tests.known('two calls'), 'third') $$, 'SY042', description => 'not less'
+);
+
+
 -- Checkpoints
 
 select tests.a_workflow('{"checkpoint_every_step": true}', 'checked');
