@@ -639,6 +639,34 @@ reset session authorization;
 select results_eq('select note from public.noted', $$ values ('hi') $$, 'it is performed then');
 
 
+-- What an action sets going by its own contract was allowed, counted and approved with it.
+select synapsor.declare_action('{"action": "notes.send", "kind": "atomic", "args": {"note": {"type": "string"}},
+    "handler": "public.note(jsonb,jsonb)", "emits_events": [], "mutates_domain": false,
+    "adapter_steps": [{"action": "billing.other",
+        "input": {"charge_id": "{parameters.note}", "amount_cents": 1}}]}');
+select tests.a_workflow('{"allowed_actions": ["notes.send"], "max_tool_calls": 1,
+    "risk_policy": {"any": {"approval_role": "support_lead"}}}', 'sending');
+set session authorization test_caller;
+select tests.session('acme', 'ada');
+select tests.remember('sending', run_id) from synapsor.start_agent_run('sending');
+select tests.remember('sent', action_id)
+from synapsor.invoke_action('notes.send', '{"note": "sent"}', run_id => tests.known('sending'));
+reset session authorization;
+set session authorization test_approver;
+select tests.session('acme', 'lena', array['support_lead']);
+select is(
+    (synapsor.approve_external_action(tests.known('sent'))).status, 'running',
+    'any: every action of the run needs the approval'
+);
+select results_eq(
+    $$ select name || ' ' || status from synapsor.synapsor_agent_run_steps
+    where run_id = tests.known('sending') order by sequence $$,
+    $$ values ('notes.send running'), ('billing.other queued') $$,
+    'its adapter step needs none, nor a name in the contract, nor a place in its limits'
+);
+reset session authorization;
+
+
 -- Retention
 
 set session authorization test_caller;
