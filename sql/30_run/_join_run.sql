@@ -12,9 +12,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    run synapsor.runs := synapsor._own_run(run_id);
+    run synapsor.runs;
     used_step_key text := coalesce(step_key, action);
-    workflow constant jsonb := case when is_asked then synapsor._hold_workflow(run) end;
+    workflow jsonb;
     joined synapsor.run_steps;
     holder text;
     -- The clash is resolved between a number known to be taken and one known to be free.
@@ -22,7 +22,17 @@ declare
     free bigint := 2;
     middle bigint;
 begin
-    perform synapsor._require_open_run(run);
+    if is_asked then
+        run := synapsor._own_run(run_id);
+        workflow := synapsor._hold_workflow(run);
+        perform synapsor._require_open_run(run);
+    else
+        -- Under whose session, and how long after the run, depends on who approves what sets it going.
+        select joined_run.* into strict run
+        from synapsor.runs as joined_run
+        where joined_run.run_id = _join_run.run_id
+        for key share;
+    end if;
     perform synapsor._require_step_key(used_step_key);
     perform synapsor._require_parent_step(run.run_id, used_step_key, parent_step_key);
 
@@ -89,4 +99,5 @@ comment on function synapsor._join_run(text, text, text, text, text, text, boole
 'Makes an action a step of the session''s open run and returns the step_key used: the one given,
 else the action''s name, with #2, #3 … when that is taken. Raises as _check_run does, and SY014
 when a given step_key names another step; the same action again is an answer. is_asked: by the agent,
-so that its workflow contract counts it (SY042); what an action sets going is no step of the agent''s.';
+so that its workflow contract counts it (SY042); what an action of the run sets going is no step of
+the agent''s, and is in the run whoever approved that action.';
