@@ -115,8 +115,8 @@ def chart(lines: Sequence[Line], title: str) -> str:
         y += gap
     one = left + scale
     legend = "".join(
-        f'<rect x="{left + 105 * place}" y="38" width="10" height="10" fill="{colours[name]}"/>'
-        f'<text x="{left + 105 * place + 14}" y="47">{escape(name)}</text>'
+        f'<rect x="{130 + 115 * place}" y="38" width="10" height="10" fill="{colours[name]}"/>'
+        f'<text x="{130 + 115 * place + 14}" y="47">{escape(name)}</text>'
         for place, name in enumerate(names)
     )
     return (
