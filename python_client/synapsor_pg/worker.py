@@ -30,6 +30,7 @@ import logging
 import os
 import queue
 import random
+import secrets
 import signal
 import socket
 import threading
@@ -60,6 +61,7 @@ from synapsor_pg.handlers import (
 )
 from synapsor_pg.models import Claim, Confirmation, DeliveryStart
 from synapsor_pg.observer import Observers, WorkerObserver, WorkerStatus
+from synapsor_pg.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -86,7 +88,16 @@ SAFETY = 0.1
 """How long before its end a lease counts as lost, as a part of its length."""
 
 PROBE = 15.0
-"""How often, in seconds, a silent LISTEN connection is asked whether it still lives."""
+"""How often, in seconds, a notification is sent to see whether the LISTEN connection hears it."""
+
+PROBE_HEARD = 5.0
+"""How long, in seconds, such a notification may take; a longer silence means a deaf connection."""
+
+DEAF = 60.0
+"""How long, in seconds, to leave LISTEN alone after a connection that never heard anything."""
+
+ABANDON = 5.0
+"""How long, in seconds, after its lease a cancelled handler may keep its thread to itself."""
 
 SAID_AGAIN = 60.0
 """How long, in seconds, the same notice of the database is not logged again."""
@@ -142,6 +153,7 @@ class _Held:
     timeout_at: float | None = None
     answered: bool = False
     evidence_only: bool = False
+    abandoned: bool = False
 
     def renewed(self, deadline: float, *, now: float) -> None:
         self.delivery.deadline = deadline
@@ -258,6 +270,9 @@ class Worker:
         self._listen = listen
         self._session_token = session_token
         self._statement_timeout = f"{int(statement_timeout * 1000)}ms"
+        # the server ends each statement; a transaction has several, and its commit has no limit
+        self._answer_within = statement_timeout * 1.5 + 1.0
+        self._patience = Patience()
         self._observers = Observers(observers)
         self._listening = False
         self._reached_at: float | None = None
@@ -275,6 +290,7 @@ class Worker:
         self._held: dict[tuple[str, int], _Held] = {}
         self._said: dict[str, float] = {}
 
+        self._abandoned = 0  # handlers that do not come back, beyond those in _held
         self._todo: queue.SimpleQueue[_Held | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._async_handlers = _AsyncHandlers()
@@ -500,8 +516,14 @@ class Worker:
         return make_conninfo("", **{**defaults, **conninfo_to_dict(dsn)})
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[tuple[Client, _Clock]]:
-        with self._pool.connection() as connection, self._hearing(connection):
+    def _transaction(self, within: float | None = None) -> Iterator[tuple[Client, _Clock]]:
+        """Open a transaction that fails when the database does not answer for so many seconds."""
+        limit = self._answer_within if within is None else min(within, self._answer_within)
+        with (
+            self._pool.connection() as connection,
+            self._patience.limited(connection, limit),
+            self._hearing(connection),
+        ):
             before = time.monotonic()
             now = (
                 connection.cursor(row_factory=scalar_row)
@@ -582,7 +604,7 @@ class Worker:
                 failures += 1
                 LOG.warning("cannot claim from %s: %s", name, _first_line(error))
                 self._observers.tell("database_failed", "claim", error)
-                self._pool.check()
+                self._pool.drain()  # the others may be dead too, and a look at each could hang
                 self._stop.wait(random.uniform(0.05, min(10.0, 0.2 * 2**failures)))  # noqa: S311
             except (SynapsorError, psycopg.Error) as error:
                 if not ever:
@@ -689,6 +711,11 @@ class Worker:
                 # a defect of ours: say nothing about the outcome, the lease runs out
                 LOG.exception("cannot handle %s", held.delivery.action_id)
                 self._let_go(held)
+            with self._wake:
+                if held.abandoned:
+                    self._abandoned -= 1
+                    self._wake.notify_all()
+                    return  # another thread took this one's place
 
     def _handle(self, held: _Held) -> None:
         delivery = held.delivery
@@ -722,7 +749,8 @@ class Worker:
             # its message is logged with the outcome; a trace may show more than a log should
             LOG.debug("handler of %s raised", delivery.action_id, exc_info=error)
             outcome = handlers.classify(error, delivery)
-        held.answered = True
+        with self._wake:
+            held.answered = True
         self._observers.tell("answered", delivery, outcome, time.monotonic() - held.started_at)
         self._checkpoint("answered")
         if delivery.purpose == "reconcile":
@@ -923,7 +951,7 @@ class Worker:
                 self._observers.tell("database_failed", "confirm", error)
                 if self._over.is_set():
                     return
-                self._pool.check()
+                self._pool.drain()  # the others may be dead too, and a look at each could hang
                 self._pause(failures, longest=2.0)
             except (SynapsorError, psycopg.Error) as error:
                 items = self._not_confirmed(items, error)
@@ -1074,7 +1102,7 @@ class Worker:
     def _renew(self, held: _Held) -> None:
         delivery = held.delivery
         try:
-            with self._transaction() as (client, clock):
+            with self._transaction(max(1.0, delivery.remaining() / 3)) as (client, clock):
                 action = client.extend_claim(
                     delivery.action_id, delivery.claim.claim_token, lease=self._lease
                 )
@@ -1096,12 +1124,16 @@ class Worker:
         """Cancel what is about to lose its lease or has used up its time. No I/O in here."""
         while not self._over.is_set():
             now = time.monotonic()
+            if ended := self._patience.end_overdue():
+                LOG.warning("ended %d connections on which the database did not answer", ended)
             with self._wake:
                 claims = self._claims
                 held_now = list(self._held.values())
             next_at = now + 0.5  # a time-out begins with its handler, not with the claim
             for held in held_now:
                 if held.delivery.cancelled.is_set():
+                    if now >= held.delivery.deadline + ABANDON:
+                        self._abandon(held)
                     continue
                 if now >= held.lost_at():
                     self._cancel(held, "the lease could not be renewed")
@@ -1110,6 +1142,25 @@ class Worker:
                 else:
                     next_at = min(next_at, held.lost_at(), held.timeout_at or next_at)
             self._nap(claims, next_at)
+
+    def _abandon(self, held: _Held) -> None:
+        """Give the place of a handler that does not come back to another thread.
+
+        The database has its action back since the lease is over; what the handler says, should it
+        ever return, is told as evidence. As many may hang as may work: then nothing is claimed.
+        """
+        claim = held.delivery.claim
+        with self._wake:
+            key = (claim.action_id, claim.claim_token)
+            hangs = held.started_at is not None and not held.answered and key in self._held
+            if not hangs or self._abandoned >= self._concurrency or self._stop.is_set():
+                return
+            held.abandoned = True
+            self._abandoned += 1
+            del self._held[key]
+            self._wake.notify_all()
+        self._start(self._handle_loop)
+        self._log(logging.ERROR, "abandoned", held.delivery, error="its handler does not return")
 
     def _cancel(self, held: _Held, because: str) -> None:
         delivery = held.delivery
@@ -1148,18 +1199,23 @@ class Worker:
         while not self._over.is_set():
             try:
                 with psycopg.connect(self._listen_dsn, autocommit=True) as connection:
-                    connection.execute(f"listen {CHANNEL}")
-                    failures = 0
-                    self._heard(up=True)
-                    self._notify()  # whatever was said while nobody listened
                     self._hear(connection)
             except psycopg.Error as error:
                 if not self._over.is_set():
-                    failures += 1
+                    failures = 1 if self._listening else failures + 1
                     LOG.warning("cannot listen: %s", _first_line(error))
                     self._observers.tell("database_failed", "listen", error)
                     self._heard(up=False)
                     self._pause(failures)
+            else:
+                if not self._over.is_set():
+                    was_heard = self._listening
+                    self._heard(up=False)
+                    LOG.warning(
+                        "the LISTEN connection hears nothing; behind a pooler in transaction mode,"
+                        " name the server itself in listen_dsn. The poll goes on"
+                    )
+                    self._over.wait(0.0 if was_heard else DEAF)
 
     def _heard(self, *, up: bool) -> None:
         if self._listening != up:
@@ -1167,15 +1223,32 @@ class Worker:
             self._observers.tell("listening", up)
 
     def _hear(self, connection: psycopg.Connection[Any]) -> None:
-        probe_at = time.monotonic() + PROBE
+        """Listen until it is over, or until a probe is not heard."""
+        probe = f"{CHANNEL}_{secrets.token_hex(8)}"
+        with self._patience.limited(connection, self._answer_within):
+            connection.execute(f"listen {CHANNEL}")
+            connection.execute(f"listen {probe}")
+        probe_at, heard_by = 0.0, float("inf")
         while not self._over.is_set():
-            for notification in connection.notifies(timeout=0.5):
-                self._notify(notification.payload or None)
-                if self._over.is_set():
-                    return
-            if time.monotonic() >= probe_at:
-                connection.execute("select 1")  # notices a peer that is gone
-                probe_at = time.monotonic() + PROBE
+            now = time.monotonic()
+            if now >= heard_by:
+                return
+            if now >= probe_at:
+                # over another connection: a pooler could answer on this one by itself
+                with (
+                    self._pool.connection() as other,
+                    self._patience.limited(other, self._answer_within),
+                ):
+                    other.execute("select pg_notify(%s, '')", (probe,))
+                probe_at, heard_by = now + PROBE, time.monotonic() + PROBE_HEARD
+            for notification in connection.notifies(timeout=0.5, stop_after=1):
+                if notification.channel != probe:
+                    self._notify(notification.payload or None)
+                    continue
+                heard_by = float("inf")
+                if not self._listening:
+                    self._heard(up=True)
+                    self._notify()  # whatever was said while nobody listened
 
     # logging: one line per transition, no arguments, no responses, no secrets
 
