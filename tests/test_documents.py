@@ -22,6 +22,11 @@ APPROVAL = "tests/database/60_approval.sql"
 EXECUTION = "tests/database/65_execution.sql"
 DOCUMENTS = "tests/database/67_documents.sql"
 CONFIRM = "tests/database/80_confirm.sql"
+WORKFLOW = "tests/database/22_workflow.sql"
+STATEMENTS = "tests/database/96_statement.sql"
+STATEMENT_TEXT = "tests/plpython/test_statement.py"
+RUN_LIMITS = "tests/concurrency/test_workflow_limits.py"
+MACROS = "tests/test_psql_macros.py"
 EVENT = "tests/database/92_domain_event.sql"
 EXPLAIN = "tests/database/95_explain.sql"
 DEFINITION = "tests/plpython/test_definition.py"
@@ -279,6 +284,76 @@ PIPELINE_STAGES = [
     ),
 ]
 
+# -- workflow contracts and statements: reference/external-actions.md 1.2, 1.3 and 2 --------------
+
+REFERENCE = [
+    says(
+        "validates each durable step against the workflow contract",
+        (WORKFLOW, "a capability that the contract names is recorded"),
+        (WORKFLOW, "refused: "),
+        (WORKFLOW, "a run keeps the version it was started with"),
+    ),
+    says(
+        "SESSION REQUIRE a, b, c",
+        (WORKFLOW, "a run starts with the session values that its contract requires"),
+        (WORKFLOW, "every addition needs the session values: "),
+    ),
+    says(
+        "ALLOWED EXTERNAL ACTIONS ( … )",
+        (WORKFLOW, "another action is refused by "),
+        (WORKFLOW, "a contract that names capabilities and no action allows none"),
+    ),
+    says("entry_capability", (WORKFLOW, "the entry capability comes first")),
+    says("EVIDENCE REQUIRED", (WORKFLOW, "but not be completed")),
+    says(
+        "CHECKPOINT EVERY STEP",
+        (
+            WORKFLOW,
+            "each finished step and each action leaves one below it, once, whatever keys are taken",
+        ),
+    ),
+    says(
+        "ON RISK medium REQUIRE APPROVAL ROLE",
+        (WORKFLOW, "a step of that risk, or a higher one, waits for approval"),
+        (WORKFLOW, "an action after it waits, though its contract needs no approval"),
+        (WORKFLOW, "an atomic action waits too"),
+    ),
+    says(
+        "RETENTION RUNS 90 DAYS, EVIDENCE 90 DAYS",
+        (WORKFLOW, "evidence goes after its days, a run's invocations stay"),
+        (WORKFLOW, "after its days the run goes whole, with its invocations"),
+    ),
+    says(
+        "max_steps, max_tool_calls, max_input_tokens, max_output_tokens",
+        (WORKFLOW, "a fourth does not"),
+        (RUN_LIMITS, "test_racing_steps_never_exceed_a_limit"),
+    ),
+    says(
+        "clause order is free",
+        (STATEMENT_TEXT, "test_clauses_come_in_any_order"),
+        (STATEMENT_TEXT, "test_workflows_are_understood_in_both_dialects"),
+    ),
+    says(
+        "Our statement for declaring an external action",
+        (STATEMENTS, "CREATE EXTERNAL ACTION declares the contract and returns it"),
+        (STATEMENT_TEXT, "test_every_clause_of_an_external_action_is_understood"),
+    ),
+    says("A second dialect", (STATEMENTS, "in the other dialect too")),
+    says(
+        "APPROVE EXTERNAL ACTION",
+        (STATEMENTS, "APPROVE approves"),
+        (MACROS, "test_approving_is_one_line"),
+    ),
+    says("EXPLAIN AGENT RUN", (STATEMENTS, "EXPLAIN AGENT RUN yields a string per line")),
+    says(
+        "SHOW, DESCRIBE",
+        (STATEMENTS, "SHOW "),
+        (STATEMENTS, "DROP retires a version"),
+        (STATEMENT_TEXT, "test_what_is_no_statement_is_told_with_its_place"),
+        (STATEMENT_TEXT, "test_any_text_is_a_statement_or_an_error_with_a_place"),
+    ),
+]
+
 # -- what cannot apply here, and why --------------------------------------------------------------
 
 NAVIGATION = "a headline, a link or a summary of what follows"
@@ -355,7 +430,8 @@ TABLE = [
     ("mutation-pipeline.txt", MUTATION_PIPELINE),
     ("pipeline-stages.txt", PIPELINE_STAGES),
 ]
-ROWS = [row for _, rows in TABLE for row in rows]
+# Of the reference only what became of these sections: it tells of much that is not ours.
+ROWS = [row for _, rows in TABLE for row in rows] + REFERENCE
 SEEDS = REPOSITORY.parent / "shared" / "seeds"
 
 
