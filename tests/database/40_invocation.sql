@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(215);
+select plan(216);
 
 create function tests.session_of(principal text, extra jsonb default '{}')
 returns void
@@ -1237,6 +1237,18 @@ select is(
     where stored.idempotency_key = 'long'),
     'in the outbox too'
 );
+
+set session authorization test_admin;
+select is(
+    (select proposed.hidden from synapsor.propose_external_action(
+        'billing.plain', '{"charge_id": "ch_10", "amount_cents": 9}'
+    ) as proposed),
+    (select seen.hidden from synapsor.propose_external_actions(
+        'billing.plain', array['{"charge_id": "ch_11", "amount_cents": 9}'::jsonb]
+    ) as seen),
+    'whoever sees hidden values sees them on both'
+);
+reset session authorization;
 
 select * from finish();
 rollback;
