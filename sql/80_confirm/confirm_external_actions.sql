@@ -4,22 +4,22 @@ returns setof synapsor.confirmation
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- Plans live as long as the connection: one made while the tables were small must not read a
--- backlog. Each confirmation is found by its id.
+-- Plans live as long as the connection: one made while the table was small must not read a backlog.
+-- Each action is found by its id.
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $function$
 declare
     confirmed_at constant timestamptz := synapsor._now();
-    principal constant text := synapsor._session() ->> 'principal';
+    session constant jsonb := synapsor._session();
     sees_every constant boolean := synapsor._sees_every_tenant();
-    tenants constant text[] := synapsor._visible_tenants();
+    tenants constant text[] := synapsor._tenants_of(session);
+    principal constant text := session ->> 'principal';
+    held synapsor.open_external_actions[];
     in_lanes text[];
-    done boolean[];
+    ended text[];
+    governed text[];
     entry jsonb;
-    ordinal bigint;
 begin
     if confirmations is null or jsonb_typeof(confirmations) <> 'array' or jsonb_array_length(confirmations) > 10000 then
         raise exception using
@@ -27,9 +27,10 @@ begin
             message = 'confirmations are a JSON array of at most 10000 objects';
     end if;
     -- In one order, so that two batches, or a batch and a claim, cannot wait for each other.
-    select array_agg(locked.action_id) filter (where locked.ordering_key is not null) into in_lanes
+    select array_agg(locked.state), array_agg(locked.action_id) filter (where locked.ordering_key is not null)
+    into held, in_lanes
     from (
-        select open.action_id, open.ordering_key
+        select open as state, open.action_id, open.ordering_key
         from synapsor.open_external_actions as open
         where open.action_id = any(array(
                 select said.value ->> 'action_id' from jsonb_array_elements(confirmations) as said
@@ -50,43 +51,24 @@ begin
         for update;
     end if;
 
-    -- Plain successes of live claims, which is nearly all of them, end in one statement.
+    -- Plain successes of live claims, which is nearly all of them, end together. What was said first
+    -- of each is found in an object: a join of two lists is planned without knowing their length.
     with said as materialized (
         select
-            element.ordinality, element.value as entry, element.value ->> 'action_id' as action_id,
-            case
-                when element.value ->> 'claim_token' ~ '^[0-9]{1,18}$' then (element.value ->> 'claim_token')::bigint
-            end as claim_token,
-            row_number() over (partition by element.value ->> 'action_id' order by element.ordinality) = 1 as is_first
+            jsonb_object_agg(element.value ->> 'action_id', element.value order by element.ordinality desc) as entries
         from jsonb_array_elements(confirmations) with ordinality as element
+        where element.value ->> 'action_id' is not null
     ),
 
-    judged as materialized (
-        select said.action_id, said.ordinality, said.entry,
-            coalesce(
-                said.is_first and said.entry ->> 'status' = 'succeeded' and open.status = 'claimed'
-                and open.purpose = 'deliver' and open.worker_principal = principal
-                and open.claim_token = said.claim_token and open.lease_expires_at > confirmed_at
-                and open.ordering_key is null and open.reports_to is null
-                and (sees_every or open.tenant_id = any(tenants)),
-                false
-            ) as is_sound
-        from said
-        -- offset 0: by its id, whatever the planner thinks of the index of leases, which it would
-        -- read for each.
-        left join lateral (
-            select held.*
-            from synapsor.open_external_actions as held
-            where held.action_id = said.action_id
-            offset 0
-        ) as open on true
-    ),
-
-    ended as (
-        delete from synapsor.open_external_actions as open
-        using judged
-        where judged.is_sound and open.action_id = judged.action_id
-        returning open.*, judged.entry
+    sound as materialized (
+        select judged.entry, open.*
+        from unnest(held) as open
+        cross join said
+        cross join lateral (select said.entries -> open.action_id as entry offset 0) as judged
+        where judged.entry ->> 'status' = 'succeeded' and open.status = 'claimed' and open.purpose = 'deliver'
+            and open.worker_principal = principal and open.lease_expires_at > confirmed_at
+            and judged.entry ->> 'claim_token' = open.claim_token::text
+            and open.ordering_key is null and open.reports_to is null
     ),
 
     recorded as (
@@ -96,39 +78,54 @@ begin
             error_code, detail
         )
         select
-            ended.action_id, ended.last_sequence + 1, ended.attempts, ended.tenant_id,
-            'Succeeded', 'succeeded', principal, confirmed_at, ended.claim_token, ended.lease_expires_at,
-            ended.delivery_started_at, ended.worker_principal, ended.worker_label, 'succeeded',
-            left(ended.entry ->> 'provider_request_id', 255), left(ended.entry ->> 'error_code', 255),
-            nullif(jsonb_strip_nulls(jsonb_build_object(
-                'response', nullif(nullif(synapsor._bounded(ended.entry -> 'response'), '{}'), 'null'),
-                'error_message', left(ended.entry ->> 'error_message', 2000)
-            )), '{}')
-        from ended
-    ),
-
-    counted as (
-        insert into synapsor.provider_outcomes (account_id, claim_token, recorded_at, calls)
-        select
-            ended.account_id, ended.claim_token, confirmed_at,
-            string_agg(synapsor._call(limits, false, confirmed_at - ended.delivery_started_at), '')
-        from ended
-        inner join synapsor.provider_accounts as known using (account_id)
-        inner join synapsor.provider_limits as limits using (limits_id)
-        where ended.is_governed and limits.breaker_mode in ('enforce', 'monitor')
-        group by ended.account_id, ended.claim_token
+            sound.action_id, sound.last_sequence + 1, sound.attempts, sound.tenant_id, 'Succeeded', 'succeeded',
+            principal, confirmed_at, sound.claim_token, sound.lease_expires_at, sound.delivery_started_at,
+            sound.worker_principal, sound.worker_label, 'succeeded',
+            left(sound.entry ->> 'provider_request_id', 255), left(sound.entry ->> 'error_code', 255),
+            case
+                when sound.entry ?| array['response', 'error_message'] then nullif(
+                    jsonb_strip_nulls(jsonb_build_object(
+                        'response', nullif(nullif(synapsor._bounded(sound.entry -> 'response'), '{}'), 'null'),
+                        'error_message', left(sound.entry ->> 'error_message', 2000)
+                    )), '{}'
+                )
+            end
+        from sound
     )
 
-    select array_agg(judged.is_sound order by judged.ordinality) into done
-    from judged;
+    select array_agg(sound.action_id), array_agg(sound.action_id) filter (where sound.is_governed)
+    into ended, governed
+    from sound;
+    if ended is not null then
+        delete from synapsor.open_external_actions as open where open.action_id = any(ended);
+    end if;
+    if governed is not null then
+        insert into synapsor.provider_outcomes (account_id, claim_token, recorded_at, calls)
+        select
+            told.account_id, told.claim_token, confirmed_at,
+            string_agg(synapsor._call(limits, false, confirmed_at - told.delivery_started_at), '')
+        from unnest(held) as told
+        inner join synapsor.provider_accounts as known using (account_id)
+        inner join synapsor.provider_limits as limits using (limits_id)
+        where told.action_id = any(governed) and limits.breaker_mode in ('enforce', 'monitor')
+        group by told.account_id, told.claim_token;
+    end if;
 
-    for entry, ordinal in
-        select element.value, element.ordinality
+    if cardinality(ended) = jsonb_array_length(confirmations) then
+        return query
+        select said.value ->> 'action_id', true, true, 'succeeded', null::text, null::text
+        from jsonb_array_elements(confirmations) as said;
+        return;
+    end if;
+    for entry in
+        select element.value
         from jsonb_array_elements(confirmations) with ordinality as element
         order by element.ordinality
     loop
-        if done[ordinal] then
+        if entry ->> 'action_id' = any(ended) then
             return next row(entry ->> 'action_id', true, true, 'succeeded', null, null)::synapsor.confirmation;
+            -- Said again, it is judged again.
+            ended := array_remove(ended, entry ->> 'action_id');
         else
             return next synapsor._confirm_entry(entry);
         end if;
