@@ -149,7 +149,8 @@ def arguments_of(connection: psycopg.Connection[Any], verb: str) -> list[str]:
             select concat_ws('=',
                 p.proargnames[n],
                 case when n > p.pronargs - p.pronargdefaults then
-                    regexp_replace(pg_get_function_arg_default(p.oid, n), '::[a-z0-9" \\[\\]]+$', '')
+                    regexp_replace(
+                        pg_get_function_arg_default(p.oid, n), '::[a-z0-9" \\[\\]]+$', '')
                 end)
             from generate_series(1, p.pronargs) as n order by n)
         from pg_proc as p
