@@ -693,7 +693,7 @@ def _outlook(facts: Facts, action_id: str, subject: Facts, now: datetime) -> Ite
     elif status == "queued":
         yield from _queued(facts, action_id, now)
     elif status == "claimed":
-        yield from _claimed(external, now)
+        yield from _claimed(external, facts["history"].get(action_id, []), now)
     elif status == "running":
         yield from _awaiting_steps(facts, action_id)
     elif status == "unknown":
@@ -843,16 +843,22 @@ def _suspended(context: Facts) -> Iterator[Line]:
     yield Line("next", "an administrator or approver calls resume")
 
 
-def _claimed(external: Facts, now: datetime) -> Iterator[Line]:
+def _claimed(external: Facts, history: list[Facts], now: datetime) -> Iterator[Line]:
     sent = external.get("delivery_started_at")
+    claims = [event for event in history if event["event_type"] == "Claimed"]
+    asks = bool(claims) and claims[-1]["note"] == "to reconcile"
     text = "for the worker to send it"
-    if sent:
+    if asks:
+        text = "for the worker to ask the provider what came of it"
+    elif sent:
         passed = elapsed(sent, now)
         text = "for the provider's answer, sent " + (f"{passed} ago" if passed else "just now")
     left = elapsed(now, external.get("lease_expires_at"))
     text += f"; the claim ends in {left}" if left else "; the claim has run out"
     yield Line("waiting", text)
-    if sent:
+    if asks:
+        yield Line("next", "the worker settles it; if the claim runs out, it is unknown again")
+    elif sent:
         yield Line(
             "next",
             "the worker confirms; if the claim runs out, it is sent again with the same key where"

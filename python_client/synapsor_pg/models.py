@@ -393,12 +393,12 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingApproval:
-    """An action that waits for a reviewer (``synapsor_pending_approvals``)."""
+    """An action, or a step of a run, that waits for a reviewer (``synapsor_pending_approvals``)."""
 
     action_id: str
     tenant_id: str
     action: str
-    version: int
+    version: int | None
     arguments: Json
     digest: str
     proposed_by: str

@@ -145,6 +145,9 @@ create index run_steps_under_way on synapsor.run_steps (run_id) where state <> '
 
 create index run_steps_waiting_by_id on synapsor.run_steps (step_id) where state = 'waiting';
 
+create index run_steps_awaiting_approval on synapsor.run_steps (tenant_id)
+where state = 'waiting' and action_id is null and wait ->> 'for' = 'approval';
+
 create index run_steps_of_actions on synapsor.run_steps (action_id) where action_id is not null;
 
 alter table synapsor.run_steps enable row level security;

@@ -33,7 +33,7 @@ begin
         raise exception using
             errcode = 'SY011',
             message = format('no step %s awaits approval', left(step_id, 100)),
-            hint = 'Look for steps that wait in synapsor.synapsor_agent_run_steps.';
+            hint = 'Look for what waits in synapsor.synapsor_pending_approvals.';
     end if;
     perform synapsor._require_natural_person();
     if not coalesce(session -> 'roles' ? (step.wait ->> 'role'), false) then
@@ -42,10 +42,7 @@ begin
             message = format('step %s is decided by role %s', step.step_id, quote_ident(step.wait ->> 'role')),
             detail = format('%s holds %s.', quote_ident(session ->> 'principal'), session -> 'roles');
     end if;
-    digest := sha256(convert_to(jsonb_build_object(
-        'run_id', step.run_id, 'step_key', step.step_key, 'name', step.name, 'risk', step.risk,
-        'input', step.input, 'output', step.exit_data, 'evidence', step.evidence
-    )::text, 'UTF8'));
+    digest := synapsor._step_digest(step);
     if expected_digest <> encode(digest, 'hex') then
         raise exception using
             errcode = 'SY024',

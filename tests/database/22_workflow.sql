@@ -467,6 +467,12 @@ select results_eq(
     $$ values ('["waiting", "waiting_approval", "approval", null, {"waive": true}]'::jsonb) $$,
     'a step of that risk, or a higher one, waits for approval'
 );
+select results_eq(
+    $$ select jsonb_build_array(tenant_id, action, arguments, proposed_by, required_role, approvals_required, risk)
+    from synapsor.synapsor_pending_approvals where action_id = tests.known('step') $$,
+    $$ values ('["acme", "decide", {}, "ada", "support_lead", 1, "high"]'::jsonb) $$,
+    'and is listed with what waits for a reviewer'
+);
 select matches(
     synapsor.explain_agent_run(tests.known('risky')),
     'waiting   for an approval by role support_lead\n'
@@ -600,9 +606,11 @@ select tests.raises(
 );
 select results_eq(
     $$ select jsonb_build_array(action_id, action, status, step_key, changed)
-    from synapsor.approve_external_action(tests.known('approved'), 'good') $$,
+    from synapsor.approve_external_action(tests.known('approved'), 'good', (
+        select digest from synapsor.synapsor_pending_approvals where action_id = tests.known('approved')
+    )) $$,
     $$ select jsonb_build_array(tests.known('approved'), 'alone', 'completed', 'alone', true) $$,
-    'a step is approved by its id'
+    'a step is approved by its id, with the digest that was shown'
 );
 select tests.raises(
     $$ select synapsor.approve_external_action(tests.known('approved')) $$,

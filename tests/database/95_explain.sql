@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(66);
+select plan(67);
 
 \ir support/known.sql
 
@@ -606,8 +606,13 @@ select tests.shows(
     'a worker asks where the contract says how'
 );
 select tests.advance('1 hour');
-select synapsor.release_claim(claim.action_id, claim.claim_token)
-from synapsor.claim_external_actions('billing_external_actions', 10, purpose => 'reconcile') as claim;
+create temporary table asked as
+select * from synapsor.claim_external_actions('billing_external_actions', 10, purpose => 'reconcile');
+select tests.shows(
+    tests.of_action('askable'), '  waiting   for the worker to ask the provider what came of it; the claim ends in ',
+    'while it asks, nothing is sent'
+);
+select synapsor.release_claim(claim.action_id, claim.claim_token) from asked as claim;
 select tests.shows(
     tests.of_action('askable'), '  next      ask the provider, then settle_external_action(',
     'but not more often than it says'

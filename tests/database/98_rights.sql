@@ -232,6 +232,7 @@ from tests.matrix($matrix$
     _event_id                x x x x x . .  views: computes on its arguments
     _has_redactions          x x x x x . .  views: of the caller itself
     _shown                   x x x x x . .  views: computes on its arguments, by the rules
+    _step_digest             x x x x x . .  views: computes on its arguments
     _cloud_event             x x x x x . .  views: computes on its arguments
     _as_uri_segment          x x x x x . .  views: computes on its arguments
 $matrix$) as matrix;

@@ -770,6 +770,20 @@ def test_a_lost_lease_says_whose_when_and_what_then(
     assert remarks(document)["lost"] == f"worker_1 {said}"
 
 
+def test_a_claim_to_reconcile_sends_nothing() -> None:
+    document = a_run(
+        an_action_step("claimed"),
+        external={ACTION: external(worker_principal="fleet", lease_expires_at=at(12, 30))},
+        history=[an_event("Claimed", 2), an_event("Claimed", 5, note="to reconcile")],
+    )
+    assert remarks(document)["waiting"] == (
+        "for the worker to ask the provider what came of it; the claim ends in 30 s"
+    )
+    assert remarks(document)["next"] == (
+        "the worker settles it; if the claim runs out, it is unknown again"
+    )
+
+
 def test_a_reconciliation_lost_is_no_delivery_lost() -> None:
     history = [
         an_event("Claimed", 2, note="to reconcile"),
