@@ -1,8 +1,8 @@
 """What a worker logs: one line per transition, for people or as JSON; no arguments, no secrets.
 
 The records come from the standard library's logging, so that an application's own set-up works as
-well; this module is what the command uses. With the extra ``structlog`` it renders the lines,
-otherwise a formatter of the standard library does; JSON's keys are the same.
+well; this module is what the command uses. With the extra ``structlog`` it renders the JSON,
+otherwise the standard library does; the keys are the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,26 +78,19 @@ class ConsoleFormatter(logging.Formatter):
 
 def formatter(style: str) -> logging.Formatter:
     """Return what makes lines of records; ``style`` is console or json."""
+    if style != "json":
+        return ConsoleFormatter()
     try:
         import structlog  # noqa: PLC0415
     except ImportError:
-        return JsonFormatter() if style == "json" else ConsoleFormatter()
+        return JsonFormatter()
 
     def take(_logger: Any, _name: str, event: Mapping[str, Any]) -> dict[str, Any]:
-        told = facts(event["_record"])
-        if style == "json":
-            return told
-        # the renderer for people wants the message under this name
-        transition = told.pop("event", None)
-        told |= {} if transition is None else {"transition": transition}
-        return {"event": " ".join(told.pop("message").splitlines()), **told}
+        # the record has lost the arguments of its message by now
+        return facts(event["_record"]) | {"message": event["event"]}
 
-    renderer: Any = (
-        structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
-        if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    return structlog.stdlib.ProcessorFormatter(processors=[take, renderer])
+    render = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    return structlog.stdlib.ProcessorFormatter(processors=[take, render])
 
 
 def set_up(level: str, style: str) -> None:

@@ -265,6 +265,7 @@ def test_no_line_holds_a_secret(
         log.setLevel(before)
     assert any("claimed" in line for line in lines)
     assert [line for line in lines if "\n" in line] == []
+    assert [line for line in lines if "%s" in line] == []
     assert [line for line in lines if SECRET in line] == []
     if style == "json":
         rows = [json.loads(line) for line in lines]
@@ -272,3 +273,4 @@ def test_no_line_holds_a_secret(
         assert transitions[0] == "claimed"
         assert transitions[-1] == "failed"
         assert {"timestamp", "level", "logger", "message"} <= set(rows[0])
+        assert any(row["message"].startswith("started ") for row in rows)
