@@ -48,7 +48,14 @@ begin
             errcode = 'SY011',
             message = format('action %s does not exist', coalesce(left(action_id, 100), 'null')),
             detail = 'No such action is visible to this session.',
-            hint = 'synapsor.synapsor_action_invocations lists the actions you can see.';
+            hint = coalesce(
+                (
+                    select format('It is no action but waits for %s: explain_agent_run tells of it.', pending.reason)
+                    from synapsor.synapsor_pending_approvals as pending
+                    where pending.action_id = explain_action.action_id
+                ),
+                'synapsor.synapsor_action_invocations lists the actions you can see.'
+            );
     end if;
 
     document := document || synapsor._explained_actions(array[action_id] || step_ids);

@@ -473,6 +473,11 @@ select results_eq(
     $$ values ('["acme", "decide", {}, "ada", "support_lead", 1, "high"]'::jsonb) $$,
     'and is listed with what waits for a reviewer'
 );
+select tests.raises(
+    $$ select synapsor.explain_action(tests.known('step')) $$, 'SY011', hint_like =>
+    'It is no action but waits for the risk of step decide in run run_%: explain_agent_run tells of it.',
+    description => 'whoever asks for its story is told where to find it'
+);
 select matches(
     synapsor.explain_agent_run(tests.known('risky')),
     'waiting   for an approval by role support_lead\n'
