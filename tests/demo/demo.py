@@ -1,7 +1,8 @@
 """The main job on real parts: a refund is proposed, approved, delivered once and explained.
 
 Then, as act two, the path that every kind of action takes: a handler of the shop's own moves an
-invoice under a policy and a state machine, and its refund at Stripe follows as an adapter step.
+invoice under a policy and a state machine, and its refund at Stripe follows as an adapter step. And
+as act three a saga: several actions as one, of which the last fails and the first is undone.
 
 A PostgreSQL server with the extension, an application's login, a reviewer in psql, the worker
 daemon, and a Stripe API on loopback. Nothing is staged: every figure was read from the database or
@@ -29,6 +30,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # tests/, where our pack
 
 import psycopg  # noqa: E402
 import stripe  # noqa: E402
+from demo import saga  # noqa: E402
 from demo.stage import (  # noqa: E402
     HERE,
     Login,
@@ -186,6 +188,22 @@ class Stage:
     actions: dict[str, str] = field(default_factory=dict)
     run_id: str = ""
     parent: str = ""
+    saga: str = ""
+    saga_run: str = ""
+
+    def run_worker(self, login: str, done: Callable[[], bool], told: str) -> None:
+        """Start the daemon as an operator does, until what is told has come."""
+        command = ["synapsor-pg", "worker", "--queue", QUEUE]
+        tell(f"{paint('$ ', '36')}{' '.join(command)}   # as {login}")
+        command[0] = str(Path(sys.executable).with_name(command[0]))
+        with running(command, worker_environment(self, login)) as process:
+
+            def probe() -> bool:
+                expect(process.poll() is None, f"{login} is running")
+                return done()
+
+            wait_until(probe, told, within=30)
+            expect(stop_gently(process) == 0, "the worker ends well on SIGTERM")
 
     def __getitem__(self, login: str) -> Login:
         return self.logins[login]
@@ -588,24 +606,18 @@ def have_delivered(stage: Stage, invoice: str, login: str, completes: str | None
 
     Of an adapter step, `completes` names the action that it belongs to.
     """
-    command = ["synapsor-pg", "worker", "--queue", QUEUE]
-    tell(f"{paint('$ ', '36')}{' '.join(command)}   # as {login}")
-    command[0] = str(Path(sys.executable).with_name(command[0]))
-    with running(command, worker_environment(stage, login)) as process:
 
-        def done() -> bool:
-            expect(process.poll() is None, f"{login} is running")
-            delivered = bool(stage.action(invoice)["status"] == "succeeded")
-            if not (delivered and completes):
-                return delivered
-            parent = stage["auditor"].one(
-                "select status from synapsor.synapsor_action_invocations where action_id = %s",
-                completes,
-            )
-            return bool(parent["status"] == "completed")
+    def done() -> bool:
+        delivered = bool(stage.action(invoice)["status"] == "succeeded")
+        if not (delivered and completes):
+            return delivered
+        parent = stage["auditor"].one(
+            "select status from synapsor.synapsor_action_invocations where action_id = %s",
+            completes,
+        )
+        return bool(parent["status"] == "completed")
 
-        wait_until(done, f"{login} delivers the refund of {invoice}", within=30)
-        expect(stop_gently(process) == 0, "the worker ends well on SIGTERM")
+    stage.run_worker(login, done, f"{login} delivers the refund of {invoice}")
 
 
 STEPS: list[tuple[str, Callable[[Stage], None]]] = [
@@ -621,6 +633,9 @@ STEPS: list[tuple[str, Callable[[Stage], None]]] = [
     ),
     ("Five ways to be refused", refuse),
     ("And so it is done", perform),
+    ("Act three, a saga: a plan of several steps, and what it would do", saga.plan),
+    ("It goes as far as it may; the refund waits for a person", saga.begin),
+    ("The last step fails, and what was done is undone", saga.undo),
 ]
 
 
