@@ -281,7 +281,7 @@ class Worker:
         self._pool = self._own_pool(source) if isinstance(source, str) else source
         conninfo = self._pool.conninfo
         self._dsn = conninfo() if callable(conninfo) else conninfo
-        self._listen_dsn = listen_dsn or self._dsn
+        self._listen_dsn = self._conninfo(listen_dsn) if listen_dsn else self._dsn
 
         lock = threading.RLock()  # guards what follows
         self._wake = threading.Condition(lock)  # the claimer may act
@@ -618,7 +618,7 @@ class Worker:
                 failures = 0
                 with self._wake:
                     line.served += max(claimed, 1) / line.queue.weight
-                if claimed < self._batch:
+                if not claimed:  # only now does the database know that this queue is to be woken
                     self._sleep(line)
 
     def _next_line(self, *, until_idle: bool) -> _Line | None:
@@ -648,9 +648,9 @@ class Worker:
         """Nothing more is due in a line: look again at the next poll, unless woken meanwhile."""
         with self._wake:
             if line.look_at != 0.0:
-                # All idle queues together are looked at once a poll, half as often while LISTEN
-                # tells of what comes.
-                poll = self._poll * len(self.queues) * (2 if self._listening else 1)
+                # All idle queues together are looked at less than once a poll, so that keeping
+                # house and reconciling fit in too; more rarely while LISTEN tells of what comes.
+                poll = self._poll * len(self.queues) * (2 if self._listening else 1.75)
                 if line.purpose == "reconcile":
                     poll = (self._reconcile or 0.0) * len(self.queues)
                 line.look_at = time.monotonic() + poll * random.uniform(1.0, 1.3)  # noqa: S311

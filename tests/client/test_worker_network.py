@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from client.workshop import QUEUE, Workshop, wait_until
 from support.pooler import PROGRAM, Pooler
@@ -197,9 +198,8 @@ def test_a_half_open_connection_stops_nobody(workshop: Workshop, wire: Wire) -> 
 
 def idle(workshop: Workshop, wire: Wire, options: dict[str, Any], seconds: float) -> float:
     """Transactions a second of a worker with nothing to do, as the wire counts them."""
-    worker = Worker(
-        wire.dsn("test_worker"), queues=[QUEUE], registry=workshop.registry, drain=1.0, **options
-    )
+    settings = {"queues": [QUEUE], "registry": workshop.registry, "drain": 1.0} | options
+    worker = Worker(wire.dsn("test_worker"), **settings)
     with Running(worker):
         wait_until(lambda: worker.status().reached_database_at is not None)
         time.sleep(1.0)
@@ -213,6 +213,54 @@ def test_an_idle_worker_asks_at_most_once_a_second(
     workshop: Workshop, wire: Wire, listen: bool
 ) -> None:
     assert 0 < idle(workshop, wire, {"listen": listen}, 5.0) <= 1.2  # five seconds are grainy
+
+
+def test_keeping_house_and_many_queues_are_part_of_what_an_idle_worker_asks(
+    workshop: Workshop, wire: Wire
+) -> None:
+    # everything five times as often as by default: at most five a second
+    often = {"poll": 0.2, "reconcile": 1.0, "housekeeping": 3.0, "listen": False}
+    queues = [f"q{number}" for number in range(8)]
+    assert 2 < idle(workshop, wire, often | {"queues": queues}, 6.0) <= 5.5
+
+
+def sleeps(workshop: Workshop) -> bool:
+    """Whether the database knows that the queue is to be woken."""
+    with workshop.superuser() as connection:
+        found = connection.execute("select from synapsor.idle_queues where queue = %s", (QUEUE,))
+        return found.fetchone() is not None
+
+
+def test_a_queue_whose_last_claim_was_not_full_is_woken(workshop: Workshop) -> None:
+    provider = Effects(workshop)
+    provider.leave.set()
+    with workshop.working(poll=30.0, housekeeping=60.0, reconcile=None) as worker:
+        wait_until(lambda: worker.status().listening and sleeps(workshop))
+        for _ in range(2):
+            assert workshop.wait_for(workshop.propose(3), within=5) == ["succeeded"] * 3
+            wait_until(lambda: sleeps(workshop), within=5)
+
+
+def test_a_pooler_that_is_killed_and_comes_back(workshop: Workshop, pooler: Pooler) -> None:
+    provider = Effects(workshop)
+    provider.leave.set()
+    listen = workshop.database("test_worker")
+    with Running(serving(workshop, pooler.dsn("test_worker"), listen_dsn=listen)):
+        assert workshop.wait_for(workshop.propose(20)) == ["succeeded"] * 20
+        # whose turn it is stays behind in a pooled session, for whoever comes next: only a hint
+        for _ in range(POOLED):
+            with psycopg.connect(pooler.dsn("test_worker"), prepare_threshold=None) as another:
+                another.execute(
+                    "select set_config('synapsor.turn_' || md5(%s), '999:nonsense', false)",
+                    (QUEUE,),
+                )
+        assert workshop.wait_for(workshop.propose(20)) == ["succeeded"] * 20
+        pooler.kill()
+        waiting = workshop.propose(20)
+        time.sleep(0.5)
+        pooler.start()
+        assert workshop.wait_for(waiting) == ["succeeded"] * 20
+    assert len(provider.effects) == 60
 
 
 def test_a_handler_that_never_returns_loses_its_place_to_another(

@@ -62,7 +62,17 @@ class Pooler:
             " sslmode=disable gssencmode=disable"
         )
 
+    def kill(self) -> None:
+        """End it at once: every connection through it is cut."""
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the program and wait until it answers."""
         identity = {} if self._user is None else {"user": self._user, "extra_groups": []}
         self._process = subprocess.Popen(
             [str(PROGRAM), str(self._config)],
@@ -81,7 +91,7 @@ class Pooler:
                 assert time.monotonic() < end, "the pooler does not start"
                 time.sleep(0.05)
             else:
-                return self
+                return
 
     def __exit__(
         self,
