@@ -16,6 +16,10 @@ begin
     if stored.state = 'finished' then
         return wanted;
     end if;
+    -- Or whoever waits for an approval would talk himself out of it.
+    if stored.risk is not null and synapsor._risk_rank(wanted.risk) <= synapsor._risk_rank(stored.risk) then
+        wanted.risk := stored.risk;
+    end if;
     if (workflow ->> 'evidence_required')::boolean and wanted.status in ('completed', 'warned')
         and not synapsor._is_control_step(wanted.kind)
         and coalesce(wanted.evidence, '{}') in ('{}', '[]', '""', 'null', 'false')

@@ -490,6 +490,15 @@ select is(
     )).status,
     'waiting_approval', 'a repeat does not end it'
 );
+select is(
+    (synapsor.record_agent_step(tests.known('risky'), 'decide', risk => 'low')).status,
+    'waiting_approval', 'nor does a lower risk than the one it waits for'
+);
+select results_eq(
+    $$ select jsonb_build_array(risk, waits_for, finished_at)
+    from synapsor.synapsor_agent_run_steps where step_id = tests.known('step') $$,
+    $$ values ('["high", "approval", null]'::jsonb) $$, 'and its risk stays'
+);
 select synapsor.record_agent_step(tests.known('risky'), 'harmless', risk => 'low');
 create temporary table waiting as
 select * from synapsor.propose_external_action('billing.issue_refund', '{"charge_id": "risk", "amount_cents": 1}',
