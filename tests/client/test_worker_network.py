@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from client.workshop import QUEUE, Workshop, wait_until
+from psycopg.types.json import Jsonb
 from support.pooler import PROGRAM, Pooler
 from support.wire import Wire
-from synapsor_pg import Delivery, Outcome, Worker, succeeded
+from synapsor_pg import Delivery, Outcome, Worker, failed, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -261,6 +262,31 @@ def test_a_pooler_that_is_killed_and_comes_back(workshop: Workshop, pooler: Pool
         pooler.start()
         assert workshop.wait_for(waiting) == ["succeeded"] * 20
     assert len(provider.effects) == 60
+
+
+def test_an_open_breakers_backlog_is_no_obstacle_to_others(workshop: Workshop) -> None:
+    tried: list[str] = []
+
+    @workshop.registry.handler("crm", "contacts.update")
+    def down(delivery: Delivery) -> Outcome:
+        tried.append(delivery.action_id)
+        return failed("down")
+
+    workshop.registry.handler("mail", "messages.send")(lambda _delivery: succeeded())
+    workshop.declare(action="mail.send", provider="mail", operation="messages.send")
+    breaker = {"minimum_calls": 1, "window": 10, "wait_open": "1 hour"}
+    with workshop.superuser() as connection:
+        connection.execute(
+            "select synapsor.declare_provider(%s)",
+            (Jsonb({"provider": "crm", "breaker": breaker}),),
+        )
+    backlog = [action for _ in range(10) for action in workshop.propose(1000)]
+    with workshop.working(batch=1, concurrency=1):
+        wait_until(lambda: tried)
+        others = workshop.propose(20, "mail.send")
+        assert workshop.wait_for(others, within=15) == ["succeeded"] * 20
+    assert len(tried) <= 5
+    assert workshop.statuses(backlog) == ["queued"] * 10_000
 
 
 def test_a_handler_that_never_returns_loses_its_place_to_another(
