@@ -151,6 +151,7 @@ begin
     if workflow is not null then
         wanted := synapsor._judge_step(run, workflow, wanted, stored);
     end if;
+    stored.wait := stored.wait - 'since';
 
     if wanted is not distinct from stored then
         return synapsor._as_step(stored);
@@ -207,7 +208,8 @@ begin
         input_tokens = wanted.input_tokens,
         output_tokens = wanted.output_tokens,
         finished_at = wanted.finished_at,
-        wait = wanted.wait
+        -- What is approved with a later action is what was there before it.
+        wait = wanted.wait || jsonb_build_object('since', synapsor._now())
     where run_steps.run_id = run.run_id and run_steps.step_key = wanted.step_key;
     if (workflow ->> 'checkpoint_every_step')::boolean and wanted.state = 'finished' then
         perform synapsor._leave_checkpoint(wanted);

@@ -104,7 +104,7 @@ begin
         from synapsor.run_steps as waiting
         where waiting.run_id = _release_steps.run_id and waiting.state = 'waiting'
             and waiting.wait ->> 'for' = 'approval' and waiting.wait ->> 'role' = _release_steps.role
-            and waiting.started_at <= before
+            and coalesce((waiting.wait ->> 'since')::timestamptz, waiting.started_at) <= before
         order by waiting.sequence
         for update
     loop

@@ -587,6 +587,40 @@ select is(
     (synapsor.approve_external_action(tests.known('both'))).status, 'queued', 'both are'
 );
 
+-- What became another thing after the action was asked for is not approved with it.
+reset session authorization;
+set session authorization test_caller;
+select tests.session('acme', 'ada');
+select tests.remember('swapped', run_id) from synapsor.start_agent_run('risky');
+select tests.remember('swapped step', step_id) from synapsor.record_agent_step(
+    tests.known('swapped'), 'decide', risk => 'high', output => '{"waive": 1}'
+);
+select tests.remember('late step', step_id) from synapsor.record_agent_step(
+    tests.known('swapped'), 'late', status => 'running'
+);
+select tests.remember('swap', (synapsor.propose_external_action(
+    'billing.issue_refund', '{"charge_id": "swap", "amount_cents": 1}', run_id => tests.known('swapped')
+)).action_id);
+select tests.advance('1 min');
+select synapsor.record_agent_step(tests.known('swapped'), 'decide', output => '{"waive": 1000}');
+select synapsor.record_agent_step(tests.known('swapped'), 'late', risk => 'high');
+select is(
+    (synapsor.record_agent_step(tests.known('swapped'), 'decide', output => '{"waive": 1000}')).status,
+    'waiting_approval', 'a repeat of what was recorded anew is an answer'
+);
+reset session authorization;
+set session authorization test_approver;
+select tests.session('acme', 'lena', array['support_lead']);
+select is((synapsor.approve_external_action(tests.known('swap'))).status, 'queued', 'the action is approved');
+select is(
+    (select array_agg(status order by step_key) from synapsor.synapsor_agent_run_steps
+    where step_id in (tests.known('swapped step'), tests.known('late step'))),
+    '{waiting_approval,waiting_approval}', 'but not a step whose content or risk the reviewer could not know of'
+);
+select is(
+    (synapsor.approve_external_action(tests.known('swapped step'))).status, 'completed', 'it is approved for itself'
+);
+
 -- The highest risk decides; words that nobody ranked are above them all.
 reset session authorization;
 set session authorization test_caller;
