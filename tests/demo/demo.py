@@ -2,7 +2,8 @@
 
 Then, as act two, the path that every kind of action takes: a handler of the shop's own moves an
 invoice under a policy and a state machine, and its refund at Stripe follows as an adapter step. And
-as act three a saga: several actions as one, of which the last fails and the first is undone.
+as act three a saga: several actions as one, of which the last fails and the first is undone. Act
+four has two providers, of which one fails for a while.
 
 A PostgreSQL server with the extension, an application's login, a reviewer in psql, the worker
 daemon, and a Stripe API on loopback. Nothing is staged: every figure was read from the database or
@@ -30,7 +31,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # tests/, where our pack
 
 import psycopg  # noqa: E402
 import stripe  # noqa: E402
-from demo import saga  # noqa: E402
+from demo import breaker, saga  # noqa: E402
 from demo.stage import (  # noqa: E402
     HERE,
     Login,
@@ -191,12 +192,20 @@ class Stage:
     saga: str = ""
     saga_run: str = ""
 
+    def worker_environment(self, login: str) -> Row:
+        """What a worker of that login finds in its environment."""
+        return {
+            "SYNAPSOR_DSN": self[login].dsn,
+            "SYNAPSOR_STRIPE_API_KEY": STRIPE_KEY,
+            "SYNAPSOR_STRIPE_API_BASE": self.provider.base_address,
+        }
+
     def run_worker(self, login: str, done: Callable[[], bool], told: str) -> None:
         """Start the daemon as an operator does, until what is told has come."""
         command = ["synapsor-pg", "worker", "--queue", QUEUE]
         tell(f"{paint('$ ', '36')}{' '.join(command)}   # as {login}")
         command[0] = str(Path(sys.executable).with_name(command[0]))
-        with running(command, worker_environment(self, login)) as process:
+        with running(command, self.worker_environment(login)) as process:
 
             def probe() -> bool:
                 expect(process.poll() is None, f"{login} is running")
@@ -379,7 +388,7 @@ def survive(stage: Stage) -> None:
         "select from synapsor.approve_external_action(%s, 'lost parcel')", stage.actions[invoice]
     )
     command = [sys.executable, str(HERE / "killed_worker.py"), QUEUE]
-    with running(command, worker_environment(stage, "worker_1")) as process:
+    with running(command, stage.worker_environment("worker_1")) as process:
         wait_until(lambda: process.poll() is not None, "worker_1 dies")
         expect(process.returncode == -signal.SIGKILL, "worker_1 is killed with SIGKILL")
     end = signal.Signals(-process.returncode).name
@@ -593,14 +602,6 @@ def refunds_of(stage: Stage, invoice: str) -> list[Row]:
     return stage.provider.refunds(stage.charges[invoice])
 
 
-def worker_environment(stage: Stage, login: str) -> Row:
-    return {
-        "SYNAPSOR_DSN": stage[login].dsn,
-        "SYNAPSOR_STRIPE_API_KEY": STRIPE_KEY,
-        "SYNAPSOR_STRIPE_API_BASE": stage.provider.base_address,
-    }
-
-
 def have_delivered(stage: Stage, invoice: str, login: str, completes: str | None = None) -> None:
     """Start the daemon as an operator does, until it has delivered that refund.
 
@@ -636,6 +637,7 @@ STEPS: list[tuple[str, Callable[[Stage], None]]] = [
     ("Act three, a saga: a plan of several steps, and what it would do", saga.plan),
     ("It goes as far as it may; the refund waits for a person", saga.begin),
     ("The last step fails, and what was done is undone", saga.undo),
+    ("Act four, two providers and one worker: one of them is down", breaker.act),
 ]
 
 

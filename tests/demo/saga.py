@@ -98,7 +98,7 @@ def begin(stage: Stage) -> None:
         (saga,) = app.types(
             "select action_id, status\n"
             "from synapsor.invoke_action('billing.settle_complaint',\n    %s)",
-            json.dumps(arguments()),
+            json.dumps(arguments(), indent=None).replace(', "amount', ',\n      "amount'),
         )
     stage.saga = str(saga["action_id"])
     expect(saga["status"] == "running", "the saga is running")

@@ -43,13 +43,15 @@ def expect(condition: object, told: str) -> None:
         raise NotAsToldError(told)
 
 
-def wait_until(probe: Callable[[], Found], told: str, within: float = 20.0) -> Found:
+def wait_until(
+    probe: Callable[[], Found], told: str, within: float = 20.0, pause: float = 0.05
+) -> Found:
     """Poll for a condition; the story ends if it does not come."""
     end = time.monotonic() + within
     while not (found := probe()):
         if time.monotonic() > end:
             raise NotAsToldError(f"{told} (not within {within:.0f} s)")
-        time.sleep(0.05)
+        time.sleep(pause)
     return found
 
 
