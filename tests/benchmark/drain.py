@@ -32,8 +32,9 @@ def drain(dsn: str, batch: int) -> None:
     def refund(_delivery: Delivery) -> Outcome:
         return succeeded()
 
-    # begun and confirmed in groups that are never larger than concurrency
-    worker = Worker(dsn, queues=["billing"], registry=registry, batch=batch, concurrency=batch)
+    worker = Worker(
+        dsn, queues=["billing"], registry=registry, batch=batch, concurrency=min(batch, 10)
+    )
     begin()
     worker.run(until_idle=True, install_signals=False)
 
