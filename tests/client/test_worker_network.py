@@ -222,7 +222,7 @@ def test_keeping_house_and_many_queues_are_part_of_what_an_idle_worker_asks(
     # everything five times as often as by default: at most five a second
     often = {"poll": 0.2, "reconcile": 1.0, "housekeeping": 3.0, "listen": False}
     queues = [f"q{number}" for number in range(8)]
-    assert 2 < idle(workshop, wire, often | {"queues": queues}, 6.0) <= 5.5
+    assert 2 < idle(workshop, wire, often | {"queues": queues}, 6.0) <= 5.0
 
 
 def sleeps(workshop: Workshop) -> bool:
