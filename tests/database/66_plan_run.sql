@@ -426,10 +426,20 @@ select is(
     synapsor.current_session() ->> 'principal', 'alice', 'whoever it ran as, the session is what it was'
 );
 
+select synapsor.set_member('globex', 'outsider', array['payers']);
+select tests.a_plan('outside', '[{"Name": "A", "RunAs": {"UserName": "outsider"}, "Handler": {"Type": "EchoHandler"}}]');
+select tests.started('outside');
+select alike(
+    (tests.step('outside', 'A')).message, '%no member%', 'who is a member of another tenant only is nobody here'
+);
+
 -- Who may
 
 select tests.a_plan('plain', tests.nodes(tests.node('A')));
 select tests.session('acme', 'alice');
+select tests.a_plan('idle', '[{"Name": "A", "Handler": {"Type": "EchoHandler"},
+    "Actions": [{"Name": "B", "ExecuteCase": "Failed", "Handler": {"Type": "EchoHandler"}}]}]');
+select tests.started('idle');
 set session authorization test_caller;
 select tests.started('plain');
 select is((synapsor.start_plan('plain', dry_run => true)).principal, 'alice', 'a caller starts plans');
@@ -443,6 +453,25 @@ select tests.raises(
 select tests.raises(
     format($$ select synapsor.invoke_action('test.plain', '{}', run_id => %L) $$, tests.run('plain')), 'SY041',
     description => 'nor actions'
+);
+select tests.session('acme', 'bob');
+select tests.raises(
+    format('select synapsor.%s(%L)', verb, tests.run('run_as')), 'SY007', '%another principal',
+    description => 'another principal may not ' || verb
+)
+from unnest(array['cancel_run', 'resume_run']) as verb;
+select tests.session('globex', 'alice');
+select tests.raises(
+    format('select synapsor.%s(%L)', verb, tests.run('run_as')), 'SY011',
+    description => 'nor is another tenant''s run there to ' || verb
+)
+from unnest(array['cancel_run', 'resume_run']) as verb;
+select is_empty(
+    format('select * from synapsor._idle_nodes(%L)', tests.run('idle')), 'nor are its nodes that have not run'
+);
+select tests.session('acme', 'alice');
+select isnt_empty(
+    format('select * from synapsor._idle_nodes(%L)', tests.run('idle')), 'which its own tenant sees'
 );
 select tests.session(null, 'alice');
 select tests.raises($$ select synapsor.start_plan('plain') $$, 'SY005');
