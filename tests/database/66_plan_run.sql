@@ -427,7 +427,8 @@ select is(
 );
 
 select synapsor.set_member('globex', 'outsider', array['payers']);
-select tests.a_plan('outside', '[{"Name": "A", "RunAs": {"UserName": "outsider"}, "Handler": {"Type": "EchoHandler"}}]');
+select tests.a_plan('outside', '[{"Name": "A", "RunAs": {"UserName": "outsider"},
+    "Handler": {"Type": "EchoHandler"}}]');
 select tests.started('outside');
 select alike(
     (tests.step('outside', 'A')).message, '%no member%', 'who is a member of another tenant only is nobody here'
