@@ -12,42 +12,19 @@ declare
     latest synapsor.action_contracts;
     declared synapsor.action_contracts;
 begin
-    if definition is null or jsonb_typeof(definition) <> 'object' then
-        raise exception using
-            errcode = 'SY002',
-            message = 'an action contract is a JSON object',
-            detail = format('A %s was given.', coalesce(jsonb_typeof(definition), 'null')),
-            hint = 'See COMMENT ON FUNCTION synapsor.declare_action for the keys.';
-    end if;
+    perform synapsor._require_object(definition, 'an action contract', 'declare_action');
     checked := synapsor._check_definition(definition);
     accepted := checked -> 'definition';
-    select array_agg(found.reason order by found.ordinal) into reasons
-    from (
-        select reason.ordinality as ordinal,
-            concat_ws(' ', reason.value ->> 'path', reason.value ->> 'reason') as reason
-        from jsonb_array_elements(checked -> 'reasons') with ordinality as reason
-        union all
-        select 100000 + inspected.ordinality,
-            concat_ws(' ', inspected.value ->> 'path',
-                synapsor._why_unreadable(inspected.value ->> 'kind', inspected.value ->> 'value'))
-        from jsonb_array_elements(checked -> 'checks') with ordinality as inspected
-        where synapsor._why_unreadable(inspected.value ->> 'kind', inspected.value ->> 'value') is not null
-        union all
-        select 200000, concat_ws(' ', 'handler', synapsor._check_user_function(
+    reasons := synapsor._reasons(checked) || array(
+        select concat_ws(' ', 'handler', refused.reason)
+        from synapsor._check_user_function(
             definition ->> 'handler', array['jsonb', 'jsonb'], 'jsonb'
-        ))
-        where jsonb_typeof(definition -> 'handler') = 'string'
-            and synapsor._check_user_function(definition ->> 'handler', array['jsonb', 'jsonb'], 'jsonb') is not null
-    ) as found;
-    if reasons is not null then
-        raise exception using
-            errcode = 'SY002',
-            message = format(
-                'the definition of %s is invalid', coalesce(quote_nullable(definition ->> 'action'), 'an action')
-            ),
-            detail = array_to_string(reasons, E'\n'),
-            hint = 'Correct every line; nothing was declared.';
-    end if;
+        ) as refused (reason)
+        where jsonb_typeof(definition -> 'handler') = 'string' and refused.reason is not null
+    );
+    perform synapsor._require_no_reasons(reasons, format(
+        'the definition of %s', coalesce(quote_nullable(definition ->> 'action'), 'an action')
+    ));
 
     -- Declarations are rare and take turns, so that two equal ones cannot make two versions.
     lock table synapsor.action_contracts in share row exclusive mode;

@@ -11,29 +11,13 @@ declare
     latest synapsor.workflows;
     declared synapsor.workflows;
 begin
-    if definition is null or jsonb_typeof(definition) <> 'object' then
-        raise exception using
-            errcode = 'SY002',
-            message = 'a workflow contract is a JSON object',
-            detail = format('A %s was given.', coalesce(jsonb_typeof(definition), 'null')),
-            hint = 'See COMMENT ON FUNCTION synapsor.declare_workflow for the keys.';
-    end if;
+    perform synapsor._require_object(definition, 'a workflow contract', 'declare_workflow');
     checked := synapsor._check_workflow(definition);
     accepted := checked -> 'definition';
-    if jsonb_array_length(checked -> 'reasons') > 0 then
-        raise exception using
-            errcode = 'SY002',
-            message = format('the definition of %s is invalid', coalesce(
-                'workflow ' || quote_literal(left(definition ->> 'workflow', 200)), 'a workflow'
-            )),
-            detail = (
-                select string_agg(
-                    concat_ws(' ', reason.value ->> 'path', reason.value ->> 'reason'), E'\n' order by reason.ordinality
-                )
-                from jsonb_array_elements(checked -> 'reasons') with ordinality as reason
-            ),
-            hint = 'Correct every line; nothing was declared.';
-    end if;
+    perform synapsor._require_no_reasons(synapsor._reasons(checked), format(
+        'the definition of %s',
+        coalesce('workflow ' || quote_literal(left(definition ->> 'workflow', 200)), 'a workflow')
+    ));
 
     -- Declarations are rare and take turns, so that two equal ones cannot make two versions.
     lock table synapsor.workflows in share row exclusive mode;

@@ -8,45 +8,20 @@ as $function$
 declare
     largest constant integer := 16 * 1024 * 1024;
     checked jsonb;
-    reasons text[];
     latest synapsor.plans;
     declared synapsor.plans;
 begin
-    if definition is null or jsonb_typeof(definition) <> 'object' then
-        raise exception using
-            errcode = 'SY002',
-            message = 'a plan is a JSON object',
-            detail = format('A %s was given.', coalesce(jsonb_typeof(definition), 'null')),
-            hint = 'See COMMENT ON FUNCTION synapsor.declare_plan for the keys.';
-    elsif octet_length(definition::text) > largest then
+    perform synapsor._require_object(definition, 'a plan', 'declare_plan');
+    if octet_length(definition::text) > largest then
         raise exception using
             errcode = 'SY002',
             message = 'the plan is larger than 16 MiB',
             hint = 'Give its large values as parameters.';
     end if;
     checked := synapsor._check_plan(definition);
-    select array_agg(found.reason order by found.ordinal) into reasons
-    from (
-        select reason.ordinality as ordinal,
-            concat_ws(' ', reason.value ->> 'path', reason.value ->> 'reason') as reason
-        from jsonb_array_elements(checked -> 'reasons') with ordinality as reason
-        union all
-        select 1000000 + inspected.ordinality, concat_ws(' ', inspected.value ->> 'path', unreadable.reason)
-        from jsonb_array_elements(checked -> 'checks') with ordinality as inspected
-        cross join lateral synapsor._why_unreadable(
-            inspected.value ->> 'kind', inspected.value ->> 'value'
-        ) as unreadable (reason)
-        where unreadable.reason is not null
-    ) as found;
-    if reasons is not null then
-        raise exception using
-            errcode = 'SY002',
-            message = format('the definition of %s is invalid', coalesce(
-                'plan ' || quote_literal(left(definition ->> 'Name', 200)), 'a plan'
-            )),
-            detail = array_to_string(reasons, E'\n'),
-            hint = 'Correct every line; nothing was declared.';
-    end if;
+    perform synapsor._require_no_reasons(synapsor._reasons(checked), format(
+        'the definition of %s', coalesce('plan ' || quote_literal(left(definition ->> 'Name', 200)), 'a plan')
+    ));
 
     -- Declarations are rare and take turns, so that two equal ones cannot make two versions.
     lock table synapsor.plans in share row exclusive mode;

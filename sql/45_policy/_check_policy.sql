@@ -23,30 +23,10 @@ declare
     accepted jsonb;
     reasons text[];
 begin
-    if jsonb_typeof(definition) is distinct from 'object' then
-        raise exception using
-            errcode = 'SY002',
-            message = 'a policy is a JSON object',
-            detail = format('A %s was given.', coalesce(jsonb_typeof(definition), 'null')),
-            hint = 'See COMMENT ON FUNCTION synapsor.declare_policy for the keys.';
-    end if;
+    perform synapsor._require_object(definition, 'a policy', 'declare_policy');
     checked := synapsor._check_policy(definition);
     accepted := nullif(checked -> 'definition', 'null');
-    reasons := array(
-        select concat_ws(' ', found.value ->> 'path', found.value ->> 'reason')
-        from jsonb_array_elements(checked -> 'reasons') with ordinality as found
-        order by found.ordinality
-    ) || array(
-        select concat_ws(' ', inspected.value ->> 'path', unreadable.reason)
-        from jsonb_array_elements(checked -> 'checks') with ordinality as inspected
-        cross join lateral (
-            select synapsor._why_unreadable(
-                inspected.value ->> 'kind', inspected.value ->> 'value'
-            ) as reason
-        ) as unreadable
-        where unreadable.reason is not null
-        order by inspected.ordinality
-    ) || array(
+    reasons := synapsor._reasons(checked) || array(
         select concat_ws(' ', 'evaluator', refused.reason)
         from (
             select synapsor._check_user_function(
@@ -59,16 +39,9 @@ begin
         from synapsor.policies as stored
         where stored.policy = accepted -> 'fallback' ->> 'policy' and stored.kind <> 'code'
     );
-    if reasons <> '{}' then
-        raise exception using
-            errcode = 'SY002',
-            message = format(
-                'the definition of %s is invalid',
-                coalesce(quote_literal(left(definition ->> 'policy', 128)), 'a policy')
-            ),
-            detail = array_to_string(reasons, E'\n'),
-            hint = 'Correct every line; nothing was declared.';
-    end if;
+    perform synapsor._require_no_reasons(reasons, format(
+        'the definition of %s', coalesce(quote_literal(left(definition ->> 'policy', 128)), 'a policy')
+    ));
     return accepted;
 end
 $function$;

@@ -7,28 +7,14 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    reasons text[];
     latest synapsor.state_machines;
     declared synapsor.state_machines;
 begin
-    if definition is null or jsonb_typeof(definition) <> 'object' then
-        raise exception using
-            errcode = 'SY002',
-            message = 'a state machine is a JSON object',
-            detail = format('A %s was given.', coalesce(jsonb_typeof(definition), 'null')),
-            hint = 'See the comment of synapsor.declare_state_machine for its keys.';
-    end if;
-    reasons := synapsor._check_state_machine(definition);
-    if cardinality(reasons) > 0 then
-        raise exception using
-            errcode = 'SY002',
-            message = format(
-                'the state machine of %s is invalid',
-                coalesce(quote_nullable(left(definition ->> 'entity_type', 64)), 'an entity type')
-            ),
-            detail = array_to_string(reasons, E'\n'),
-            hint = 'Correct every line; nothing was declared.';
-    end if;
+    perform synapsor._require_object(definition, 'a state machine', 'declare_state_machine');
+    perform synapsor._require_no_reasons(synapsor._check_state_machine(definition), format(
+        'the state machine of %s',
+        coalesce(quote_nullable(left(definition ->> 'entity_type', 64)), 'an entity type')
+    ));
 
     -- Declarations are rare and take turns, so that two equal ones cannot make two versions.
     lock table synapsor.state_machines in share row exclusive mode;

@@ -8,42 +8,16 @@ as $function$
 declare
     checked jsonb;
     accepted jsonb;
-    reasons text[];
     latest synapsor.provider_limits;
     declared synapsor.provider_limits;
     account record;
 begin
-    if definition is null or jsonb_typeof(definition) <> 'object' then
-        raise exception using
-            errcode = 'SY002',
-            message = 'a provider is a JSON object',
-            detail = format('A %s was given.', coalesce(jsonb_typeof(definition), 'null')),
-            hint = 'See COMMENT ON FUNCTION synapsor.declare_provider for the keys.';
-    end if;
+    perform synapsor._require_object(definition, 'a provider', 'declare_provider');
     checked := synapsor._check_provider(definition);
     accepted := checked -> 'definition';
-    select array_agg(found.reason order by found.ordinal) into reasons
-    from (
-        select reason.ordinality as ordinal,
-            concat_ws(' ', reason.value ->> 'path', reason.value ->> 'reason') as reason
-        from jsonb_array_elements(checked -> 'reasons') with ordinality as reason
-        union all
-        select 100000 + inspected.ordinality, concat_ws(' ', inspected.value ->> 'path', judged.reason)
-        from jsonb_array_elements(checked -> 'checks') with ordinality as inspected
-        cross join lateral synapsor._why_unreadable(
-            inspected.value ->> 'kind', inspected.value ->> 'value'
-        ) as judged (reason)
-        where judged.reason is not null
-    ) as found;
-    if reasons is not null then
-        raise exception using
-            errcode = 'SY002',
-            message = format(
-                'the definition of provider %s is invalid', coalesce(quote_nullable(definition ->> 'provider'), '')
-            ),
-            detail = array_to_string(reasons, E'\n'),
-            hint = 'Correct every line; nothing was declared.';
-    end if;
+    perform synapsor._require_no_reasons(synapsor._reasons(checked), format(
+        'the definition of provider %s', coalesce(quote_nullable(definition ->> 'provider'), '')
+    ));
 
     -- Declarations are rare and take turns, so that two equal ones cannot make two versions.
     lock table synapsor.provider_limits in share row exclusive mode;
