@@ -54,9 +54,7 @@ def top(
         try:
             from synapsor_pg.cli.screen import Top  # noqa: PLC0415 - an extra
         except ImportError:
-            raise UsageError(
-                "the live view needs an extra: pip install 'synapsor-pg[top]'"
-            ) from None
+            raise UsageError(NO_TEXTUAL) from None
         Top(dsn, interval=interval).run()
 
 
