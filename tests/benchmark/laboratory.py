@@ -89,7 +89,7 @@ FULL = Effort(
     through_clients=5000,
 )
 QUICK = Effort(
-    repetitions=1,
+    repetitions=2,
     seconds=1,
     batches=8,
     actions={1: 200, 10: 2000, 100: 6000},
