@@ -160,9 +160,15 @@ def watch(stage: Stage) -> None:
 
 def recover(stage: Stage, receiver: Receiver) -> None:
     """The receiver is back: a probe at a time, then everything."""
+
+    def open_for_a_while() -> Row | None:
+        now = health(stage)
+        return now if now["breaker_state"] == "OPEN" and now["opens_in"] > 0.5 else None
+
+    # A slow terminal may outlast the first wait; a failed probe then opens it anew.
+    seen = [wait_until(open_for_a_while, "the breaker is open")]
     receiver.is_up = True
     tell("The receiver is up again. The breaker finds out by itself, one probe at a time:")
-    seen: list[Row] = [health(stage)]
 
     def closed() -> bool:
         now = health(stage)
