@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter as Tally
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from prometheus_client import (
@@ -93,7 +94,8 @@ class WorkerMetrics(WorkerObserver):
             registry=registry,
         )
         self._listening = Gauge("synapsor_listening", "Whether LISTEN works.", registry=registry)
-        self._answered_at: dict[tuple[str, int], float] = {}
+        # by the delivery itself: one that is never confirmed takes its entry along
+        self._answered_at: WeakKeyDictionary[Delivery, float] = WeakKeyDictionary()
 
     def claimed(self, queue: str, claims: Sequence[Claim]) -> None:
         """Count the claim's actions."""
@@ -109,8 +111,7 @@ class WorkerMetrics(WorkerObserver):
         self._answered.labels(*_of(delivery), outcome.status).inc()
         self._handler_seconds.labels(*_of(delivery)).observe(seconds)
         if delivery.purpose == "deliver" and outcome.status != "unknown":
-            claim = delivery.claim
-            self._answered_at[claim.action_id, claim.claim_token] = time.monotonic()
+            self._answered_at[delivery] = time.monotonic()
 
     def confirmed(
         self,
@@ -121,8 +122,7 @@ class WorkerMetrics(WorkerObserver):
         """Count an outcome that the database has heard."""
         accepted = "yes" if result.accepted else "no"
         self._confirmed.labels(*_of(delivery), result.status or "none", accepted).inc()
-        claim = delivery.claim
-        answered_at = self._answered_at.pop((claim.action_id, claim.claim_token), None)
+        answered_at = self._answered_at.pop(delivery, None)
         if answered_at is not None:
             self._confirm_seconds.labels(*_of(delivery)).observe(time.monotonic() - answered_at)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -51,7 +52,8 @@ class WorkerTraces(WorkerObserver):
     def __init__(self, provider: TracerProvider | None = None) -> None:
         """Use a provider of spans; the global one by default."""
         self._tracer = trace.get_tracer("synapsor_pg", tracer_provider=provider)
-        self._spans: dict[tuple[str, int], Span] = {}
+        # by the delivery itself: one whose claim was lost before it was sent takes its span along
+        self._spans: WeakKeyDictionary[Delivery, Span] = WeakKeyDictionary()
 
     @contextlib.contextmanager
     def handling(self, delivery: Delivery) -> Iterator[None]:
@@ -73,8 +75,7 @@ class WorkerTraces(WorkerObserver):
                 "synapsor.correlation_id": claim.correlation_id or claim.action_id,
             },
         )
-        key = (claim.action_id, claim.claim_token)
-        self._spans[key] = span
+        self._spans[delivery] = span
         # what the handler raises is classified, and its answer ends the span without its words
         with trace.use_span(
             span, end_on_exit=False, record_exception=False, set_status_on_exception=False
@@ -83,7 +84,7 @@ class WorkerTraces(WorkerObserver):
 
     def answered(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:  # noqa: ARG002
         """Note the outcome and end the span."""
-        span = self._spans.pop((delivery.claim.action_id, delivery.claim.claim_token), None)
+        span = self._spans.pop(delivery, None)
         if span is None:
             return
         span.set_attribute("synapsor.outcome", outcome.status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import logging
 import time
@@ -18,7 +19,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import get_current_span
 from prometheus_client.parser import text_string_to_metric_families
-from synapsor_pg import RejectedError, WorkerStatus, failed, logs, metrics, succeeded, unknown
+from synapsor_pg import (
+    ClaimLostError,
+    RejectedError,
+    WorkerStatus,
+    failed,
+    logs,
+    metrics,
+    succeeded,
+    unknown,
+)
 from synapsor_pg.endpoints import Endpoints, readiness
 from synapsor_pg.tracing import WorkerTraces, origin
 
@@ -274,3 +284,25 @@ def test_no_line_holds_a_secret(
         assert transitions[-1] == "failed"
         assert {"timestamp", "level", "logger", "message"} <= set(rows[0])
         assert any(row["message"].startswith("started ") for row in rows)
+
+
+def test_what_never_ends_keeps_nothing(workshop: Workshop) -> None:
+    """A claim lost before the first byte has no answer; its span and its time go with it."""
+    traces = WorkerTraces(TracerProvider())
+    observer, _page = metrics.of_worker(workshop.database("test_worker"))
+    lost = workshop.propose(3)
+    tried: list[str] = []
+
+    @workshop.registry.handler("crm", "contacts.update", begin="manual")
+    def update(delivery: Delivery) -> Outcome:
+        tried.append(delivery.action_id)
+        if tried.count(delivery.action_id) == 1:
+            raise ClaimLostError("said by the test")
+        delivery.begin()
+        return succeeded()
+
+    workshop.declare(lease="1 s")
+    with workshop.working(observers=[traces, observer]):
+        wait_until(lambda: set(tried) == set(lost))
+    gc.collect()
+    assert len(traces._spans) == len(observer._answered_at) == 0  # noqa: SLF001
