@@ -1,7 +1,7 @@
 """Client and worker of the synapsor PostgreSQL extension."""
 
 from synapsor_pg.client import Client
-from synapsor_pg.config import ConfigError, WorkerConfig
+from synapsor_pg.config import ConfigError, Queue, WorkerConfig
 from synapsor_pg.errors import SynapsorError
 from synapsor_pg.handlers import (
     ClaimLostError,
@@ -48,7 +48,7 @@ from synapsor_pg.models import (
     Workflow,
 )
 from synapsor_pg.observer import WorkerObserver, WorkerStatus
-from synapsor_pg.worker import Queue, Worker
+from synapsor_pg.worker import Worker
 
 __all__ = [
     "Claim",

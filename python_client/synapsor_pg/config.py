@@ -68,9 +68,9 @@ class ConfigError(ValueError):
         self.mistakes = mistakes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueConfig:
-    """A queue to serve and its part of the claims."""
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue to serve; ``weight``: its part of the claims while several have work."""
 
     name: str
     weight: float = 1.0
@@ -83,7 +83,7 @@ class WorkerConfig:
     dsn: str = field(default="", repr=False)
     listen_dsn: str | None = field(default=None, repr=False)
     label: str | None = None
-    queues: tuple[QueueConfig, ...]
+    queues: tuple[Queue, ...]
     concurrency: int = 10
     batch: int = 10
     lease: float | None = None
@@ -144,11 +144,7 @@ class _Reader:
             "batch": self._whole(top, "batch", 10, LARGEST_BATCH),
             "lease": self._number(top, "lease", None, 1, LONGEST_LEASE),
             "poll": self._number(top, "poll", 1.0, 0.01, LONGEST),
-            "reconcile": (
-                None
-                if top.get("reconcile") is False and top.pop("reconcile") is False
-                else self._number(top, "reconcile", 5.0, 0.01, LONGEST)
-            ),
+            "reconcile": self._number_or_never(top, "reconcile", 5.0, 0.01, LONGEST),
             "drain": self._number(top, "drain", 30.0, 0, LONGEST),
             "listen": self._take(top, "listen", bool, True),
             "handlers": self._texts(top, "handlers"),
@@ -208,6 +204,14 @@ class _Reader:
             return float(value)
         return default
 
+    def _number_or_never(
+        self, table: dict[str, Any], key: str, default: float, least: float, most: float
+    ) -> float | None:
+        if table.get(key) is False:
+            del table[key]
+            return None
+        return self._number(table, key, default, least, most)
+
     def _whole(self, table: dict[str, Any], key: str, default: int, most: int) -> int:
         value = table.pop(key, default)
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
@@ -232,11 +236,11 @@ class _Reader:
         self._refuse(key, "must be an array of texts")
         return ()
 
-    def _queues(self, value: Any) -> tuple[QueueConfig, ...]:
+    def _queues(self, value: Any) -> tuple[Queue, ...]:
         if not isinstance(value, list) or not value:
             self._refuse("queues", "at least one [[queues]] with a name is needed")
             return ()
-        queues: list[QueueConfig] = []
+        queues: list[Queue] = []
         for number, each in enumerate(value):
             prefix = f"queues[{number}]."
             if not isinstance(each, dict):
@@ -252,7 +256,7 @@ class _Reader:
                 self._refuse(f"{prefix}name", f"{name} is named twice")
             weight = self._number(entry, "weight", 1.0, 0.001, 1000.0, prefix)
             self.mistakes += [f"{prefix}{key}: there is no such setting" for key in entry]
-            queues.append(QueueConfig(name=str(name), weight=weight or 1.0))
+            queues.append(Queue(str(name), weight or 1.0))
         return tuple(queues)
 
     def _timeouts(self, table: dict[str, Any]) -> dict[str, float]:

@@ -47,6 +47,7 @@ from psycopg_pool import ConnectionPool
 
 from synapsor_pg import handlers
 from synapsor_pg.client import Client
+from synapsor_pg.config import Queue
 from synapsor_pg.errors import (
     ApprovalStaleError,
     SynapsorError,
@@ -109,14 +110,6 @@ BATCH_LIMIT = 500
 """How many confirmations or beginnings go in one statement."""
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """A queue to serve; ``weight``: its part of the claims while several have work."""
-
-    name: str
-    weight: float = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -310,7 +303,7 @@ class Worker:
         """Return the worker that a configuration describes; load its handler modules yourself."""
         return cls(
             config.dsn,
-            queues=_configured_queues(config),
+            queues=config.queues,
             batch=config.batch,
             concurrency=config.concurrency,
             lease=config.lease,
@@ -330,7 +323,7 @@ class Worker:
     def apply(self, config: WorkerConfig) -> None:
         """Take over queues, weights, concurrency and time-outs; the rest needs a restart."""
         self.reconfigure(
-            queues=_configured_queues(config),
+            queues=config.queues,
             concurrency=config.concurrency,
             timeouts=config.timeouts,
         )
@@ -1286,10 +1279,6 @@ class Worker:
                 "error_code": error,
             },
         )
-
-
-def _configured_queues(config: WorkerConfig) -> list[Queue]:
-    return [Queue(each.name, each.weight) for each in config.queues]
 
 
 class _AsyncHandlers:

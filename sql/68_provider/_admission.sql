@@ -12,7 +12,6 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     admission synapsor.admission;
-    tokens double precision;
     in_flight bigint;
 begin
     if state.breaker = 'FORCED_OPEN' then
@@ -38,14 +37,10 @@ begin
         admission.most := least(admission.most, limits.max_in_flight - in_flight);
     end if;
     if limits.per_second is not null then
-        tokens := synapsor._tokens(state.tokens, state.refilled_at, limits.per_second, limits.burst, asked_at);
-        -- The millionth makes up for what is lost in rounding.
-        if tokens + 0.000001 < 1 then
-            return row(
-                0, 'rate_limited', asked_at + make_interval(secs => (1 - tokens) / limits.per_second)
-            )::synapsor.admission;
-        end if;
-        admission.most := least(admission.most, floor(tokens + 0.000001)::integer);
+        return synapsor._admitted_by_rate(
+            admission, synapsor._tokens(state.tokens, state.refilled_at, limits.per_second, limits.burst, asked_at),
+            limits.per_second, asked_at
+        );
     end if;
     return admission;
 end;
@@ -81,16 +76,35 @@ begin
         ) into tokens
         from synapsor.provider_tenant_states as state
         where state.account_id = _admission_of_tenant.account_id and state.tenant_id = tenant;
-        tokens := coalesce(tokens, limits.burst_of_tenant);
-        -- The millionth makes up for what is lost in rounding.
-        if tokens + 0.000001 < 1 then
-            return row(
-                0, 'rate_limited', asked_at + make_interval(secs => (1 - tokens) / limits.per_second_and_tenant)
-            )::synapsor.admission;
-        end if;
-        admission.most := least(admission.most, floor(tokens + 0.000001)::integer);
+        return synapsor._admitted_by_rate(
+            admission, coalesce(tokens, limits.burst_of_tenant), limits.per_second_and_tenant, asked_at
+        );
     end if;
     return admission;
+end;
+$function$;
+
+-- An admission so far, as far as a bucket with so many tokens goes along.
+create or replace function synapsor._admitted_by_rate(
+    so_far synapsor.admission,
+    tokens double precision,
+    per_second double precision,
+    asked_at timestamptz
+)
+returns synapsor.admission
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    -- The millionth makes up for what is lost in rounding.
+    whole constant integer := floor(tokens + 0.000001);
+begin
+    if whole < 1 then
+        return row(0, 'rate_limited', asked_at + make_interval(secs => (1 - tokens) / per_second))::synapsor.admission;
+    end if;
+    so_far.most := least(so_far.most, whole);
+    return so_far;
 end;
 $function$;
 

@@ -70,15 +70,9 @@ as $python$
     if "forecast" not in SD:
         plpy.execute("select synapsor._load_python()")
         SD["forecast"] = GD["synapsor_python"]["forecast"]
-        # PostgreSQL's engine, unlike Python's, can be cancelled while it matches. In a replacement
-        # only a backslash means something.
-        matching = plpy.prepare("select $2 ~ $1 as matches", ["text", "text"])
-        replacing = plpy.prepare(
-            r"select regexp_replace($2, $1, replace($3, '\', '\\'), 'gi') as replaced", ["text", "text", "text"]
-        )
-        SD["matches"] = lambda pattern, text: plpy.execute(matching, [pattern, text])[0]["matches"]
-        SD["replace"] = lambda pattern, text, value: plpy.execute(replacing, [pattern, text, value])[0]["replaced"]
-    return SD["forecast"].foresee_json(outline, SD["matches"], SD["replace"])
+        plpy.execute("select synapsor._load_regex()")
+        SD["regex"] = GD["synapsor_regex"]
+    return SD["forecast"].foresee_json(outline, *SD["regex"])
 $python$;
 
 comment on function synapsor._foresee is 'forecast.foresee_json of the embedded package.';

@@ -45,9 +45,7 @@ def test_the_documented_example_is_accepted(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
-    assert load(tmp_path, '[[queues]]\nname = "q"') == WorkerConfig(
-        queues=(config.QueueConfig(name="q"),)
-    )
+    assert load(tmp_path, '[[queues]]\nname = "q"') == WorkerConfig(queues=(config.Queue("q"),))
     off = 'reconcile = false\n[[queues]]\nname = "q"\n[housekeeping]\nenabled = false'
     found = load(tmp_path, off)
     assert (found.reconcile, found.housekeeping) == (None, None)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import pyte
 from demo.stage import (
+    SCRATCH,
     expect,
     paint,
     running,
@@ -194,7 +195,7 @@ def recover(stage: Stage, receiver: Receiver) -> None:
 @contextlib.contextmanager
 def worker(stage: Stage, receiver: Receiver) -> Iterator[None]:
     """One daemon for both queues, from a file."""
-    file = Path(os.environ.get("SYNAPSOR_DEMO_PICTURES", ".run")) / "worker.toml"
+    file = SCRATCH / "worker.toml"
     file.write_text(CONFIG + "\n")
     tell(f"{paint('$ ', '36')}synapsor-pg worker --config {file}   # as worker_1")
     for line in CONFIG.splitlines():

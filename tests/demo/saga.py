@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from demo.stage import (
     HERE,
+    SCRATCH,
     Login,
     dsn_of,
     expect,
@@ -133,7 +134,7 @@ def undo(stage: Stage) -> None:
         NOTE,
     )
     expect(left == {"saga": "failed", "vouchers": 0}, "the voucher is withdrawn")
-    picture = Path(os.environ.get("SYNAPSOR_DEMO_PICTURES", ".run")) / "saga.svg"
+    picture = SCRATCH / "saga.svg"
     picture.parent.mkdir(exist_ok=True)
     picture.unlink(missing_ok=True)
     command(stage, "auditor", "explain", stage.saga_run, "--out", str(picture))

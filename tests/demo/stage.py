@@ -30,6 +30,7 @@ Found = TypeVar("Found")
 
 HERE = Path(__file__).resolve().parent
 PSQLRC = HERE / "psqlrc"
+SCRATCH = Path(os.path.relpath(HERE.parents[1] / ".run"))  # what the demo writes; git ignores it
 WIDTH = 95
 
 

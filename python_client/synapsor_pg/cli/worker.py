@@ -19,7 +19,7 @@ import typer
 from synapsor_pg import logs
 from synapsor_pg.cli.app import app
 from synapsor_pg.cli.shared import Dsn, UsageError, told
-from synapsor_pg.config import ConfigError, QueueConfig, WorkerConfig
+from synapsor_pg.config import ConfigError, Queue, WorkerConfig
 from synapsor_pg.endpoints import Endpoints
 from synapsor_pg.handlers import registry
 from synapsor_pg.providers import ConfigurationError
@@ -77,7 +77,7 @@ def worker(
         elif queues:
             settings = WorkerConfig(
                 dsn=dsn,
-                queues=tuple(QueueConfig(name=name) for name in dict.fromkeys(queues)),
+                queues=tuple(Queue(name) for name in dict.fromkeys(queues)),
                 batch=batch,
                 concurrency=concurrency,
                 lease=lease,

@@ -173,25 +173,13 @@ def _id(delivery: Delivery, name: str) -> str:
 @provides("stripe", "refunds.create")
 def create_refund(delivery: Delivery) -> Outcome:
     """Refund a charge or payment intent, once per idempotency key."""
-    parameters = _traced(delivery, REFUND)
-    return perform(
-        delivery,
-        "refunds.create",
-        parameters,
-        lambda client, options: client.v1.refunds.create(parameters, options),  # type: ignore[arg-type]
-    )
+    return _create(delivery, "refunds", REFUND)
 
 
 @provides("stripe", "payment_intents.create")
 def create_payment_intent(delivery: Delivery) -> Outcome:
     """Create a payment intent, confirmed at once where the contract says so."""
-    parameters = _traced(delivery, PAYMENT_INTENT)
-    return perform(
-        delivery,
-        "payment_intents.create",
-        parameters,
-        lambda client, options: client.v1.payment_intents.create(parameters, options),  # type: ignore[arg-type]
-    )
+    return _create(delivery, "payment_intents", PAYMENT_INTENT)
 
 
 @provides("stripe", "payment_intents.confirm")
@@ -218,19 +206,23 @@ def cancel_payment_intent(delivery: Delivery) -> Outcome:
 @provides("stripe", "customers.create")
 def create_customer(delivery: Delivery) -> Outcome:
     """Create a customer."""
-    parameters = _traced(delivery, CUSTOMER)
-    return perform(
-        delivery,
-        "customers.create",
-        parameters,
-        lambda client, options: client.v1.customers.create(parameters, options),  # type: ignore[arg-type]
-    )
+    return _create(delivery, "customers", CUSTOMER)
 
 
 @provides("stripe", "customers.update")
 def update_customer(delivery: Delivery) -> Outcome:
     """Change a customer; its metadata keeps the action that created it."""
     return _change(delivery, "customers.update", "customer_id", _renamed(delivery, CUSTOMER))
+
+
+def _create(delivery: Delivery, service: str, names: Mapping[str, str]) -> Outcome:
+    parameters = _traced(delivery, names)
+
+    def call(client: stripe.StripeClient, options: Any) -> stripe.StripeObject:
+        created: stripe.StripeObject = getattr(client.v1, service).create(parameters, options)
+        return created
+
+    return perform(delivery, f"{service}.create", parameters, call)
 
 
 def _change(
