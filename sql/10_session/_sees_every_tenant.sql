@@ -6,16 +6,8 @@ parallel restricted
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
-declare
-    -- Not null: an AND evaluates its other side to see whether it is false.
-    nonce constant text := coalesce(current_setting('synapsor.every_tenant', true), '');
 begin
-    if nonce <> ''
-        and synapsor._is_every_tenant_nonce(nonce, synapsor._transaction_stamp())
-    then
-        return true;
-    end if;
-    return coalesce(synapsor._session() -> 'tenants' = '"*"', false);
+    return array_position(synapsor._seen_tenants(), null) is not null;
 end
 $function$;
 

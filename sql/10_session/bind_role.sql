@@ -30,10 +30,10 @@ begin
     end if;
     checked := synapsor._check_session(checked, 'binding', may_list_tenants => true);
 
-    insert into synapsor.role_bindings as binding (login, context, tenants, bound_at)
-    values (bind_role.login, checked, synapsor._tenants_of(checked), synapsor._now())
+    insert into synapsor.role_bindings as binding (login, context, seen, bound_at)
+    values (bind_role.login, checked, synapsor._seen_by(checked), synapsor._now())
     on conflict on constraint role_bindings_pkey do update
-    set context = excluded.context, tenants = excluded.tenants, bound_at = excluded.bound_at;
+    set context = excluded.context, seen = excluded.seen, bound_at = excluded.bound_at;
 
     if not checked ?| array['tenant_id', 'tenants'] then
         raise notice using

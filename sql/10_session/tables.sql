@@ -23,7 +23,7 @@ alter table synapsor.session_keys alter column secret set statistics 0;
 create table synapsor.role_bindings (
     login name primary key,
     context jsonb not null,
-    tenants text[] not null default '{}',
+    seen text[] not null default '{}',
     bound_at timestamptz not null default synapsor._now()
 );
 
@@ -34,8 +34,9 @@ comment on column synapsor.role_bindings.login is
 old name inherits it: remove the binding when you drop a login.';
 comment on column synapsor.role_bindings.context is
 'The session of that login; the only kind that may hold `tenants` ("*" or a list).';
-comment on column synapsor.role_bindings.tenants is
-'The tenants that context names, for row-level policies: they are asked in every statement.';
+comment on column synapsor.role_bindings.seen is
+'The tenants that context names, for row-level policies, which are asked in every statement: a
+null in it stands for every one.';
 comment on column synapsor.role_bindings.bound_at is 'When the login was bound, last.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.role_bindings', '');

@@ -1,47 +1,20 @@
--- What row-level policies ask, in every statement: the functions of the session where one is open or
--- housekeeping is at work, otherwise the binding of the login, at a third of their price. A setting
--- that somebody forges leads to the functions.
+-- What row-level policies ask, in every statement: the session where one is open or housekeeping is at
+-- work, otherwise the binding of the login, at a third of that price. A setting that somebody forges
+-- leads to the session.
 create or replace view synapsor._wall as
 select
     case
-        when setting.is_in_use then synapsor._visible_tenants()
-        else (
-            select binding.tenants
-            from synapsor.role_bindings as binding
-            where binding.login = session_user
-        )
-    end as tenants,
-    case
-        when setting.is_in_use then synapsor._sees_every_tenant()
-        else (
-            select binding.context -> 'tenants' = '"*"'
-            from synapsor.role_bindings as binding
-            where binding.login = session_user
-        )
-    end as sees_every_tenant,
-    -- One look for both: null only where every tenant is seen.
-    case
-        when setting.is_in_use
-            then case
-                when not synapsor._sees_every_tenant() then coalesce(synapsor._visible_tenants(), '{}')
-            end
-        when coalesce((
-            select binding.context -> 'tenants' = '"*"'
-            from synapsor.role_bindings as binding
-            where binding.login = session_user
-        ), false) then null
+        when
+            current_setting('synapsor.session', true) <> ''
+            or current_setting('synapsor.every_tenant', true) <> ''
+            then synapsor._seen_tenants()
         else coalesce((
-            select binding.tenants
+            select binding.seen
             from synapsor.role_bindings as binding
             where binding.login = session_user
         ), '{}')
-    end as seen
-from (
-    select
-        coalesce(current_setting('synapsor.session', true), '') <> ''
-        or coalesce(current_setting('synapsor.every_tenant', true), '') <> '' as is_in_use
-) as setting;
+    end as seen;
 
 comment on view synapsor._wall is
-'The tenants the session of whoever asks sees by name, whether it sees every one, and both in one:
-the tenants seen, null for every one; internal.';
+'The tenants that the session of whoever asks sees: a list, with a null in it where every one is
+seen, so that `coalesce(tenant_id = any(seen), true)` tells; internal.';

@@ -37,8 +37,7 @@ create table synapsor.workflow_runs (
 alter table synapsor.workflow_runs enable row level security;
 alter table synapsor.workflow_runs force row level security;
 create policy tenants_see_their_own on synapsor.workflow_runs using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.workflow_runs is

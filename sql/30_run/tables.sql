@@ -37,8 +37,7 @@ alter table synapsor.runs force row level security;
 
 create policy tenants_see_their_own on synapsor.runs
 using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 select pg_catalog.pg_extension_config_dump('synapsor.runs', '');
@@ -155,8 +154,7 @@ alter table synapsor.run_steps force row level security;
 
 create policy tenants_see_their_own on synapsor.run_steps
 using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 select pg_catalog.pg_extension_config_dump('synapsor.run_steps', '');

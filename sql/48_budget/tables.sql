@@ -9,8 +9,7 @@ create table synapsor.budgets (
 alter table synapsor.budgets enable row level security;
 alter table synapsor.budgets force row level security;
 create policy tenants_see_their_own on synapsor.budgets using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.budgets is
@@ -33,8 +32,7 @@ create table synapsor.budget_shares (
 alter table synapsor.budget_shares enable row level security;
 alter table synapsor.budget_shares force row level security;
 create policy tenants_see_their_own on synapsor.budget_shares using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.budget_shares is

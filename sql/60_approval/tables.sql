@@ -17,8 +17,7 @@ create table synapsor.approval_requests (
 alter table synapsor.approval_requests enable row level security;
 alter table synapsor.approval_requests force row level security;
 create policy tenants_see_their_own on synapsor.approval_requests using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.approval_requests is
@@ -60,8 +59,7 @@ where voided_at is null;
 alter table synapsor.approvals enable row level security;
 alter table synapsor.approvals force row level security;
 create policy tenants_see_their_own on synapsor.approvals using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.approvals is

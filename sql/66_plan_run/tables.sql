@@ -21,8 +21,7 @@ create index plan_runs_of_an_action on synapsor.plan_runs (action_id) where acti
 alter table synapsor.plan_runs enable row level security;
 alter table synapsor.plan_runs force row level security;
 create policy tenants_see_their_own on synapsor.plan_runs using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.plan_runs is
@@ -56,8 +55,7 @@ create table synapsor.plan_sets (
 alter table synapsor.plan_sets enable row level security;
 alter table synapsor.plan_sets force row level security;
 create policy tenants_see_their_own on synapsor.plan_sets using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.plan_sets is
@@ -79,8 +77,7 @@ create index due_runs_by_time on synapsor.due_runs (due_at);
 alter table synapsor.due_runs enable row level security;
 alter table synapsor.due_runs force row level security;
 create policy tenants_see_their_own on synapsor.due_runs using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.due_runs is

@@ -142,7 +142,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $function$
 begin
-    if exists (select from synapsor._wall as wall where wall.seen is not null) then
+    if exists (select from synapsor._wall as wall where array_position(wall.seen, null) is null) then
         return synapsor._as_every_tenant(
             'select synapsor._in_flight($1::integer, $2::timestamptz, $3, $4::bigint)',
             array[account_id::text, asked_at::text, tenant, since_token::text]

@@ -116,8 +116,7 @@ create table synapsor.provider_tenant_states (
 alter table synapsor.provider_tenant_states enable row level security;
 alter table synapsor.provider_tenant_states force row level security;
 create policy tenants_see_their_own on synapsor.provider_tenant_states using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.provider_tenant_states is
@@ -160,8 +159,7 @@ create table synapsor.tenant_weights (
 alter table synapsor.tenant_weights enable row level security;
 alter table synapsor.tenant_weights force row level security;
 create policy tenants_see_their_own on synapsor.tenant_weights using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.tenant_weights is

@@ -24,8 +24,7 @@ create index domain_events_of_a_thread on synapsor.domain_events (correlation_id
 alter table synapsor.domain_events enable row level security;
 alter table synapsor.domain_events force row level security;
 create policy tenants_see_their_own on synapsor.domain_events using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.domain_events is
@@ -55,8 +54,7 @@ create table synapsor.event_subjects (
 alter table synapsor.event_subjects enable row level security;
 alter table synapsor.event_subjects force row level security;
 create policy tenants_see_their_own on synapsor.event_subjects using (
-    tenant_id = any((select synapsor._visible_tenants())::text[])
-    or (select synapsor._sees_every_tenant())
+    coalesce(tenant_id = any((select wall.seen from synapsor._wall as wall)::text[]), true)
 );
 
 comment on table synapsor.event_subjects is

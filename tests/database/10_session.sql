@@ -11,8 +11,9 @@ returns boolean
 language sql
 security definer
 as $function$
-    select coalesce(wall.tenants, '{}') = synapsor._visible_tenants()
-        and coalesce(wall.sees_every_tenant, false) = synapsor._sees_every_tenant()
+    select wall.seen = case
+            when synapsor._sees_every_tenant() then array[null]::text[] else synapsor._visible_tenants()
+        end
     from synapsor._wall as wall
 $function$;
 

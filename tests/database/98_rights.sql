@@ -201,6 +201,7 @@ from tests.matrix($matrix$
     _session                 x x x x x x .  the caller's own session
     _visible_tenants         x x x x x x .  of the caller's own session
     _sees_every_tenant       x x x x x x .  of the caller's own session
+    _seen_tenants            x x x x x x .  of the caller's own session
     _caller_role             x x x x x x .  the caller itself
     _caller_has              x x x x x x .  the caller itself
     _parse_statement         x x x x x x .  statements: computes on its argument
