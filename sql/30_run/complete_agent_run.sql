@@ -59,5 +59,5 @@ comment on function synapsor.complete_agent_run(text, text, jsonb) is
 'Ends the session''s run as completed, failed or cancelled; waiting_approval keeps it open and
 says why it rests. Actions of the run go their own way. An equal repeat is an answer, and an
 output left out keeps what is there. run_id null means the session''s run_id. SY040 when the run
-is over otherwise; SY003 another status; SY005, SY007, SY011 as record_agent_step; SY051 an output
-above 64 KiB.';
+is over otherwise; SY003 another status, or an output nested deeper than 100 levels; SY005,
+SY007, SY011 as record_agent_step; SY051 an output above 64 KiB.';

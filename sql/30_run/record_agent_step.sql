@@ -45,5 +45,5 @@ leaves out, and a default, keeps what is there; kind and parent are fixed). Any 
 (completed, failed, cancelled, skipped, blocked, warned) finishes it. An equal repeat is an
 answer. run_id null means the session''s run_id. SY005 no tenant; SY011 unknown run or parent;
 SY007 another principal''s run, or the session is bound to another; SY040 the run is over; SY014
-finished with other content, or another kind or parent; SY003 bad argument; SY051 a payload above
-64 KiB.';
+finished with other content, or another kind or parent; SY003 bad argument, or a payload
+nested deeper than 100 levels; SY051 one above 64 KiB.';

@@ -67,4 +67,4 @@ proposals add steps. A workflow that was declared (declare_workflow) binds the r
 its contract, given by label or number, else the latest; any other workflow is only a name, recorded
 as given. SY005 without a tenant or a session value the contract requires, SY011 for a version that a
 declared workflow does not have, SY007 when the session is bound to a run, SY003 for
-a name above 200 characters, SY051 for an input above 64 KiB.';
+a name above 200 characters or an input nested deeper than 100 levels, SY051 for one above 64 KiB.';

@@ -25,7 +25,7 @@ begin
         'plan', jsonb_build_object(
             'plan', declared.plan, 'version', declared.version, 'name', declared.name, 'label', declared.label
         ),
-        'parameters', _outline_plan.parameters,
+        'parameters', synapsor._run_payload('parameters', _outline_plan.parameters),
         'automatic', jsonb_build_object(
             'PlanStartInfo_Name', declared.name,
             'PlanStartInfo_UniqueName', declared.plan,

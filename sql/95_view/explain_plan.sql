@@ -46,7 +46,8 @@ its execute case and whether it runs, may run or never runs; its handler, or tha
 that are certain already; its policies and what they say to the arguments (to whoever may ask for the action itself, of
 the first 200 nodes whose arguments are known before a run, and where the node does not run as somebody else); the
 approval it would wait for. format text, json (an object of plan, parameters, counts, nodes), mermaid or dot. Errors:
-SY001 no such plan, SY003 another format, or parameters that are no object.';
+SY001 no such plan, SY003 another format, or parameters that are no object or nested deeper than 100 levels, SY051
+parameters above 64 KiB.';
 
 -- Of each node whose action and arguments are known: {"preview"}, or {"refusal"} where asking for
 -- it raises. Security invoker: preview_action decides what is told.

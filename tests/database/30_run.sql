@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(132);
+select plan(138);
 
 \ir support/known.sql
 
@@ -239,6 +239,30 @@ select lives_ok(
     $$,
     '64 KiB are not too large'
 );
+select tests.raises(
+    format(
+        'select synapsor.record_agent_step(tests.known(''run''), ''x'', %I => %L)',
+        payload.name, repeat('[', 5000) || repeat(']', 5000)
+    ),
+    'SY003', payload.name || ' is nested deeper than 100 levels',
+    description => payload.name || ' has a depth'
+)
+from unnest(array['input', 'output', 'evidence']) as payload (name);
+select tests.raises(
+    format(
+        'select synapsor.record_agent_step(tests.known(''run''), ''x'', output => %L)',
+        repeat('{"a":', 101) || '1' || repeat('}', 101)
+    ),
+    'SY003', description => 'of objects too, to the level'
+);
+select lives_ok(
+    format(
+        'select synapsor.record_agent_step(tests.known(''run''), %L, output => %L)',
+        'deep' || opening, repeat(opening, 100) || '1' || repeat(closing, 100)
+    ),
+    '100 levels are not too deep'
+)
+from (values ('{"a":', '}'), ('[', ']')) as nested (opening, closing);
 
 select results_eq(
     $$
@@ -577,7 +601,7 @@ select results_eq(
         jsonb_path_query_first(document, '$.steps[*] ? (@.step_key == "refund").why[*].label')
     from (select synapsor.explain_agent_run(tests.known('run'), 'json')::jsonb as document) as json
     $$,
-    $$ values (tests.known('run'), 22, 2, 1, '"action"'::jsonb) $$,
+    $$ values (tests.known('run'), 24, 2, 1, '"action"'::jsonb) $$,
     'json has the run, its steps, edges and refusals'
 );
 select matches(

@@ -2,7 +2,7 @@
 
 begin;
 
-select plan(30);
+select plan(32);
 
 create function tests.outlook(parameters jsonb default '{}', format text default 'text') returns text
 language sql
@@ -247,6 +247,14 @@ select is_empty(
     select line from string_to_table(synapsor.explain_plan('wide'), E'\n') as line where length(line) > 100
     $$,
     'no line is wider than 100 columns'
+);
+select tests.raises(
+    format('select synapsor.explain_plan(''refunds'', %L)', repeat('{"a":', 5000) || '1' || repeat('}', 5000)),
+    'SY003', 'parameters is nested deeper than 100 levels', description => 'parameters have a depth'
+);
+select tests.raises(
+    $$ select synapsor.explain_plan('refunds', jsonb_build_object('a', repeat('x', 65536))) $$,
+    'SY051', description => 'and a size'
 );
 
 select * from finish();
