@@ -1,6 +1,6 @@
 -- What invoke_action does once it is decided who may: from here on nothing raises, a refusal is a row.
 -- With is_plan the step is written by the walk of a plan: the action is only told which it is, and
--- to report when it ends.
+-- to report when it ends. Returns action_id and changed alone of what was repeated or may be delivered.
 create or replace function synapsor._invoke(
     contract synapsor.action_contracts,
     session jsonb,
@@ -11,66 +11,59 @@ create or replace function synapsor._invoke(
     correlation_id text,
     causation_id text,
     scheduled_at timestamptz,
-    is_plan boolean default false,
-    out action_id text,
-    out changed boolean
+    is_plan boolean default false
 )
+returns synapsor.invocation
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    bound synapsor.bound_parameters;
+    bound constant synapsor.bound_parameters := (synapsor._bind_all(
+        contract.digest, contract.action, contract.version, array[parameters], array[idempotency_key], session,
+        date_part('epoch', synapsor._now())
+    ))[1];
     admitted synapsor.external_action;
-    code text;
-    reason text;
-    facts text;
+    invoked synapsor.invocation;
+    stored synapsor.action_invocations;
 begin
-    select parameters_bound.* into strict bound
-    from synapsor._bind(contract, array[parameters], array[idempotency_key], session) as parameters_bound;
     if bound.error_code is null then
-        begin
-            select proposed.* into strict admitted
-            from synapsor._admit(
-                contract, session, array[bound], case when not is_plan then run_id end,
-                case when not is_plan then step_key end, correlation_id, causation_id, scheduled_at,
-                raises_when_blocked => false
-            ) as proposed;
-        exception
-            when sqlstate 'SY008' then
-                get stacked diagnostics code = returned_sqlstate, reason = message_text, facts = pg_exception_detail;
-                bound.violations := jsonb_build_array(jsonb_build_object('path', '', 'rule', code, 'message', facts));
-        end;
-        if code is null then
-            if is_plan and admitted.changed then
-                perform synapsor._join_plan_run(admitted.action_id, run_id, step_key);
+        select asked.* into strict admitted
+        from synapsor._admit(
+            contract, session, array[bound], case when not is_plan then run_id end,
+            case when not is_plan then step_key end, correlation_id, causation_id, scheduled_at, raises => false
+        ) as asked;
+        if admitted.action_id is not null then
+            invoked.action_id := admitted.action_id;
+            invoked.changed := admitted.changed;
+            if is_plan and invoked.changed then
+                perform synapsor._join_plan_run(invoked.action_id, run_id, step_key);
             end if;
-            if admitted.changed and admitted.status = 'pending' then
-                perform synapsor._perform(admitted.action_id, session);
+            if invoked.changed and admitted.status = 'pending' then
+                stored := synapsor._perform(contract, invoked.action_id, session);
+                invoked := synapsor._shown_invocation(stored, contract);
             end if;
-            action_id := admitted.action_id;
-            changed := admitted.changed;
-            return;
+            return invoked;
         end if;
     end if;
 
     -- The refused attempt is evidence too (design.md section 6).
-    action_id := synapsor._new_id('act_');
-    changed := true;
     insert into synapsor.action_invocations (
         action_id, tenant_id, action, version, actor, actor_type, status, holds_key, key_from_template, created_at,
         completed_at, scheduled_at, idempotency_key, payload_digest, parameters, run_id, step_key, correlation_id,
         causation_id, traceparent, error_code, error_message, violations
     )
     values (
-        _invoke.action_id, session ->> 'tenant_id', contract.action, contract.version, session ->> 'principal',
+        synapsor._new_id('act_'), session ->> 'tenant_id', contract.action, contract.version, session ->> 'principal',
         session ->> 'actor_type', 'validation_failed', false,
         coalesce(bound.key_from_template, false), synapsor._now(), synapsor._now(), _invoke.scheduled_at,
         coalesce(bound.idempotency_key, left(_invoke.idempotency_key, 250)), bound.payload_digest,
         synapsor._bounded(parameters), _invoke.run_id, left(_invoke.step_key, 200),
         _invoke.correlation_id, _invoke.causation_id, session ->> 'traceparent',
-        coalesce(bound.error_code, code),
-        coalesce(bound.error_message, reason), bound.violations
-    );
+        coalesce(bound.error_code, admitted.error_code),
+        coalesce(bound.error_message, admitted.error_message), coalesce(bound.violations, admitted.response)
+    )
+    returning action_invocations.* into strict stored;
+    return synapsor._shown_invocation(stored, contract);
 end;
 $function$;
 

@@ -19,7 +19,7 @@ declare
     session constant jsonb := synapsor._session();
     contract constant synapsor.action_contracts := synapsor._resolve_contract(action, version);
     joined_run constant text := coalesce(run_id, session ->> 'run_id');
-    invoked record;
+    invoked synapsor.invocation;
 begin
     perform synapsor._gate(contract, session, joined_run);
     perform synapsor._check_options(correlation_id, causation_id, scheduled_at);
@@ -27,7 +27,10 @@ begin
     from synapsor._invoke(
         contract, session, parameters, idempotency_key, joined_run, step_key, correlation_id, causation_id, scheduled_at
     ) as made;
-    return synapsor._invocation(invoked.action_id, invoked.changed);
+    if invoked.tenant_id is null then
+        return synapsor._invocation(invoked.action_id, invoked.changed);
+    end if;
+    return invoked;
 end;
 $function$;
 

@@ -42,7 +42,7 @@ begin
     into proposed
     from synapsor._admit(
         contract, session, bound, joined_run, step_key, correlation_id, causation_id, scheduled_at,
-        raises_when_blocked => true, refuses_dead => true
+        raises => true, is_proposal => true
     ) as admitted;
     return proposed;
 end;

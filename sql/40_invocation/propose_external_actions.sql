@@ -42,7 +42,7 @@ begin
             contract, session, coalesce(arguments, '{}'), idempotency_keys, joined_run, correlation_id, null,
             scheduled_at
         ),
-        joined_run, step_key, correlation_id, null, scheduled_at, raises_when_blocked => true, refuses_dead => true
+        joined_run, step_key, correlation_id, null, scheduled_at, raises => true, is_proposal => true
     ) as admitted;
 end;
 $function$;

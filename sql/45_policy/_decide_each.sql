@@ -1,66 +1,92 @@
--- What policies and limits decide on each invocation just recorded, by ordinal. A blocked or failed
--- one ends here.
+-- What becomes of each invocation, by ordinal, and what policies and limits decided on it: `held`
+-- where its key was taken. A blocked or failed one ends here. Where there is nothing to decide, the
+-- contract may still ask for approval, and nothing need be recorded yet.
 create or replace function synapsor._decide_each(
     contract synapsor.action_contracts,
     session jsonb,
     bound synapsor.bound_parameters[],
-    action_ids text[],
-    ordinals integer[],
-    raises boolean
+    recorded_ids text[],
+    straight_to text,
+    raises boolean,
+    out decisions synapsor.policy_decision[],
+    out statuses text[]
 )
-returns synapsor.policy_decision[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    decisions synapsor.policy_decision[];
+    asked synapsor.bound_parameters;
     decision synapsor.policy_decision;
-    ordinal integer;
+    intent jsonb;
+begin
+    foreach asked in array bound loop
+        if contract.decides and not asked.action_id = any(recorded_ids) then
+            statuses[asked.ordinal] := 'held';
+            continue;
+        end if;
+        intent := asked.intent::jsonb;
+        if contract.decides then
+            decision := synapsor._decide(contract, session, asked.action_id, intent, raises);
+            decisions[asked.ordinal] := decision;
+        end if;
+        statuses[asked.ordinal] := case
+            when decision.result = 'block' then 'blocked_by_policy'
+            when decision.result = 'error' then 'failed'
+            when decision.require_approval is not null
+                or contract.approval_required and synapsor._needs_approval(contract, intent, session)
+                then 'proposed'
+            else straight_to
+        end;
+    end loop;
+end;
+$function$;
+
+create or replace function synapsor._decide(
+    contract synapsor.action_contracts, session jsonb, action_id text, intent jsonb, raises boolean
+)
+returns synapsor.policy_decision
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    decision synapsor.policy_decision;
     code text;
     reason text;
     exceeded jsonb;
-    intent jsonb;
 begin
-    foreach ordinal in array ordinals loop
-        decision := null;
-        intent := bound[ordinal].intent::jsonb;
-        begin
-            decision := synapsor._evaluate_policies(
-                contract, action_ids[ordinal], session ->> 'tenant_id', intent, 'execute'
-            );
-        exception
-            when others then
-                if raises then
-                    raise;
-                end if;
-                get stacked diagnostics code = returned_sqlstate, reason = message_text;
-                decision.result := 'error';
-                update synapsor.action_invocations as invocation
-                set status = 'failed', error_code = code, error_message = left(reason, 2000),
-                    completed_at = synapsor._now()
-                where invocation.action_id = action_ids[ordinal];
-        end;
-        -- What waits for approval takes its share when it is approved.
-        if jsonb_array_length(contract.definition -> 'limits') > 0
-            and coalesce(decision.result, 'pass') in ('pass', 'warn') and decision.require_approval is null
-            and not synapsor._needs_approval(contract, intent, session)
-        then
-            exceeded := synapsor._consume(
-                contract, action_ids[ordinal], session ->> 'tenant_id', session ->> 'principal', intent
-            );
-            if exceeded is not null then
-                decision := synapsor._decide_exceeded(decision, contract, exceeded);
-            end if;
-        end if;
-        if decision.result = 'block' then
+    begin
+        decision := synapsor._evaluate_policies(contract, action_id, session ->> 'tenant_id', intent, 'execute');
+    exception
+        when others then
             if raises then
-                perform synapsor._raise_blocked(contract.action, decision);
+                raise;
             end if;
-            perform synapsor._block(action_ids[ordinal], decision);
+            get stacked diagnostics code = returned_sqlstate, reason = message_text;
+            decision.result := 'error';
+            update synapsor.action_invocations as invocation
+            set status = 'failed', error_code = code, error_message = left(reason, 2000),
+                completed_at = synapsor._now()
+            where invocation.action_id = _decide.action_id;
+    end;
+    -- What waits for approval takes its share when it is approved.
+    if jsonb_array_length(contract.definition -> 'limits') > 0
+        and coalesce(decision.result, 'pass') in ('pass', 'warn') and decision.require_approval is null
+        and not synapsor._needs_approval(contract, intent, session)
+    then
+        exceeded := synapsor._consume(
+            contract, action_id, session ->> 'tenant_id', session ->> 'principal', intent
+        );
+        if exceeded is not null then
+            decision := synapsor._decide_exceeded(decision, contract, exceeded);
         end if;
-        decisions[ordinal] := decision;
-    end loop;
-    return decisions;
+    end if;
+    if decision.result = 'block' then
+        if raises then
+            perform synapsor._raise_blocked(contract.action, decision);
+        end if;
+        perform synapsor._block(action_id, decision);
+    end if;
+    return decision;
 end;
 $function$;
 

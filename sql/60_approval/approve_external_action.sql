@@ -16,7 +16,6 @@ declare
     contract synapsor.action_contracts;
     decision synapsor.policy_decision;
     exceeded jsonb;
-    outcome text;
     given integer;
     digest bytea;
 begin
@@ -90,8 +89,9 @@ begin
         elsif contract.kind = 'external' then
             perform synapsor._queue_action(open, contract, 'Queued');
         else
-            outcome := synapsor._perform(open.action_id, request.session);
-            perform synapsor._finish(open, 'Performed', outcome);
+            perform synapsor._finish(
+                open, 'Performed', (synapsor._perform(contract, open.action_id, request.session)).status
+            );
         end if;
     end if;
     return synapsor._external_action(action_id, true);

@@ -1,38 +1,32 @@
 -- Performs an atomic action: transition, handler, events and adapter steps all happen, or none of
 -- them and the row says why; or starts the run of a saga (design.md section 6, stages 4 to 9).
--- Never raises for what its handler does.
-create or replace function synapsor._perform(action_id text, session jsonb)
-returns text
+-- Never raises for what its handler does. Returns the invocation as it is then.
+create or replace function synapsor._perform(
+    contract synapsor.action_contracts, action_id text, session jsonb
+)
+returns synapsor.action_invocations
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
     invocation synapsor.action_invocations;
-    contract synapsor.action_contracts;
+    performed record;
     outcome text;
+    data jsonb;
     code text;
     reason text;
-    data jsonb;
 begin
     update synapsor.action_invocations as stored
     set status = 'running'
     where stored.action_id = _perform.action_id
     returning stored.* into strict invocation;
-    select declared.* into strict contract
-    from synapsor.action_contracts as declared
-    where declared.action = invocation.action and declared.version = invocation.version;
-
     begin
         if contract.kind = 'saga' then
             return synapsor._perform_saga(invocation, contract, session);
         end if;
-        data := synapsor._perform_handler(invocation, contract, session);
-        outcome := case
-            when exists (
-                select from synapsor.action_invocations as step where step.parent_action_id = invocation.action_id
-            ) then 'running'
-            else 'completed'
-        end;
+        performed := synapsor._perform_handler(invocation, contract, session);
+        outcome := case when performed.has_steps then 'running' else 'completed' end;
+        data := performed.data;
     exception
         -- Input was wrong, or execution went wrong: operators are paged for the second only.
         when sqlstate 'SY003' then
@@ -50,19 +44,24 @@ begin
             ))
         end,
         completed_at = case when outcome <> 'running' then synapsor._now() end
-    where stored.action_id = invocation.action_id;
+    where stored.action_id = invocation.action_id
+    returning stored.* into strict invocation;
     if outcome in ('failed', 'validation_failed') then
         perform synapsor._give_back(invocation.action_id);
     end if;
-    return outcome;
+    return invocation;
 end;
 $function$;
 
--- What must be undone together, run by _perform in a subtransaction. Returns the handler's data.
+-- What must be undone together, run by _perform in a subtransaction.
 create or replace function synapsor._perform_handler(
-    invocation synapsor.action_invocations, contract synapsor.action_contracts, session jsonb
+    invocation synapsor.action_invocations,
+    contract synapsor.action_contracts,
+    session jsonb,
+    -- Of the handler.
+    out data jsonb,
+    out has_steps boolean
 )
-returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
@@ -72,6 +71,8 @@ declare
     named jsonb;
     result jsonb;
     emitted jsonb;
+    from_handler integer;
+    started jsonb;
     entity_id text;
     from_state text;
     to_state text;
@@ -133,7 +134,7 @@ begin
             message = format('the handler of %s emitted no event', contract.action),
             detail = 'An action that mutates its domain leaves at least one of its declared events.';
     end if;
-    perform synapsor._check_handler_events(emitted);
+    from_handler := jsonb_array_length(emitted);
     if binding is not null then
         if synapsor._current_state(binding, entity_id) is distinct from to_state then
             raise exception using
@@ -147,10 +148,10 @@ begin
             'payload', jsonb_build_object('from', from_state, 'to', to_state, 'action', contract.action)
         ));
     end if;
-    emitted := emitted
-    || synapsor._start_adapter_steps(invocation, contract, session, coalesce(result -> 'data', 'null'));
-    perform synapsor._append_events(invocation, emitted);
-    return result -> 'data';
+    data := result -> 'data';
+    started := synapsor._start_adapter_steps(invocation, contract, session, coalesce(data, 'null'));
+    has_steps := started <> '[]';
+    perform synapsor._append_events(invocation, emitted || started, from_handler);
 end;
 $function$;
 

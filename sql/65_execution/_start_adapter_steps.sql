@@ -23,7 +23,7 @@ declare
     input jsonb;
     events jsonb := jsonb_build_array();
     -- Nobody joins a plan's run: its steps are written for it.
-    is_plan constant boolean := exists (
+    is_plan constant boolean := invocation.run_id is not null and exists (
         select from synapsor.plan_runs as walked where walked.run_id = invocation.run_id
     );
 begin
@@ -40,10 +40,10 @@ begin
         -- Below a Proxy of a plan its deliveries are offered there.
         step_contract.queue := coalesce(invocation.queue, step_contract.queue);
         -- One step of one invocation: performing it twice cannot send it twice.
-        select parameters.* into strict bound
-        from synapsor._bind(
-            step_contract, array[input], array[invocation.action_id || ':' || ordinal], session
-        ) as parameters;
+        bound := (synapsor._bind_all(
+            step_contract.digest, step_contract.action, step_contract.version, array[input],
+            array[invocation.action_id || ':' || ordinal], session, date_part('epoch', synapsor._now())
+        ))[1];
         if bound.error_code is not null then
             raise exception using
                 errcode = 'SY013',
@@ -57,7 +57,7 @@ begin
         from synapsor._admit(
             step_contract, session, array[bound], case when not is_plan then invocation.run_id end, null,
             coalesce(invocation.correlation_id, invocation.action_id), invocation.action_id, null,
-            raises_when_blocked => true, reports_to => invocation.action_id,
+            raises => true, reports_to => invocation.action_id,
             retry => synapsor._step_retry(step, step_contract)
         ) as proposed;
         if is_plan and started.changed then

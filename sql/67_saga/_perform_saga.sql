@@ -1,16 +1,15 @@
--- Starts the run of a saga: its arguments are the plan's parameters. Returns the invocation's status:
--- `running` until the run ends, which may be at once.
+-- Starts the run of a saga: its arguments are the plan's parameters. Returns the invocation: `running`
+-- until the run ends, which may be at once.
 create or replace function synapsor._perform_saga(
     invocation synapsor.action_invocations, contract synapsor.action_contracts, session jsonb
 )
-returns text
+returns synapsor.action_invocations
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
     deepest constant integer := 10;
     inside text[];
-    outcome text;
 begin
     select above.inside into inside
     from synapsor.plan_runs as above
@@ -30,10 +29,10 @@ begin
         (invocation.intent::jsonb) -> 'arguments', false, coalesce(invocation.correlation_id, invocation.action_id),
         invocation.action_id, coalesce(inside, '{}') || contract.action, invocation.queue
     );
-    select performed.status into strict outcome
+    select performed.* into strict invocation
     from synapsor.action_invocations as performed
     where performed.action_id = invocation.action_id;
-    return outcome;
+    return invocation;
 end;
 $function$;
 

@@ -79,3 +79,44 @@ begin
     return shown;
 end;
 $function$;
+
+-- One that has just been recorded and that nothing is opened for: what synapsor_action_invocations
+-- shows of it, without asking again what is known.
+create or replace function synapsor._shown_invocation(
+    stored synapsor.action_invocations, contract synapsor.action_contracts
+)
+returns synapsor.invocation
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    audits constant boolean := pg_has_role(synapsor._caller_role(), 'synapsor_auditor', 'usage');
+    redacts constant boolean := synapsor._has_redactions('action_evidence');
+    intent constant jsonb := stored.intent::jsonb;
+    parameters jsonb := coalesce(intent -> 'arguments', stored.parameters);
+    result jsonb := stored.result;
+begin
+    if not audits then
+        parameters := synapsor._redact(
+            parameters,
+            contract.redacted_fields || case when intent is null then contract.hidden_names else '{}' end
+        );
+    end if;
+    if redacts then
+        parameters := synapsor._shown(parameters, 'action_evidence');
+        result := synapsor._shown(result, 'action_evidence');
+    end if;
+    return row(
+        stored.action_id, stored.tenant_id, stored.action, stored.version, contract.kind, stored.actor,
+        stored.actor_type, stored.status, null, parameters,
+        case when audits then intent -> 'hidden' else synapsor._redact(intent -> 'hidden', contract.hidden_names) end,
+        case
+            when audits or not (stored.key_from_template and contract.key_is_sensitive) then stored.idempotency_key
+            else '[redacted]'
+        end,
+        encode(stored.payload_digest, 'hex'), stored.run_id, stored.step_key,
+        coalesce(stored.correlation_id, stored.action_id), stored.causation_id, result, stored.error_code,
+        stored.error_message, stored.violations, stored.created_at, stored.completed_at, true
+    )::synapsor.invocation;
+end;
+$function$;

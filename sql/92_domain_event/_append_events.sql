@@ -1,6 +1,6 @@
 -- The only writer of domain events.
 create or replace function synapsor._append_events(
-    invocation synapsor.action_invocations, events jsonb
+    invocation synapsor.action_invocations, events jsonb, from_handler integer default 0
 ) returns integer
 language plpgsql
 volatile
@@ -9,7 +9,7 @@ as $function$
 declare
     appended integer;
 begin
-    perform synapsor._check_events(events);
+    perform synapsor._check_events(events, from_handler);
 
     with given as materialized (
         select
@@ -82,7 +82,7 @@ begin
 end;
 $function$;
 
-comment on function synapsor._append_events(synapsor.action_invocations, jsonb) is
+comment on function synapsor._append_events(synapsor.action_invocations, jsonb, integer) is
 'Appends the events of an invocation, an array of {"type", "subject_type", "subject_id",
 "payload", "occurred_at"?, "schema_version"?}, each under the next sequence of its subject, and
 returns their number. SY013 when one is malformed. The owner''s only.';

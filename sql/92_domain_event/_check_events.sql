@@ -1,4 +1,4 @@
-create or replace function synapsor._check_events(events jsonb) returns void
+create or replace function synapsor._check_events(events jsonb, from_handler integer default 0) returns void
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -7,6 +7,7 @@ declare
     event jsonb;
     problem text;
     place integer := 0;
+    hint text := 'An event is {"type", "subject_type", "subject_id", "payload", "occurred_at"?, "schema_version"?}.';
 begin
     if jsonb_typeof(events) is distinct from 'array' then
         problem := 'events is not an array';
@@ -48,6 +49,22 @@ begin
                 problem := format('events[%s]%s', place, problem);
                 exit;
             end if;
+            if place < from_handler then
+                problem := case
+                    when event ->> 'type' in ('ComplianceBlocked', 'StateTransitioned')
+                        or event ->> 'type' like 'AdapterInvocation%'
+                        then format('the handler emitted %s, which only the platform emits', event ->> 'type')
+                    when event ->> 'subject_type' in ('ActionInvocation', 'PolicyEvaluation', 'AdapterInvocation')
+                        then format(
+                            'the handler emitted an event about %s, which only the platform tells of',
+                            event ->> 'subject_type'
+                        )
+                end;
+                if problem is not null then
+                    hint := 'Emit events of your own types about your own subjects.';
+                    exit;
+                end if;
+            end if;
             place := place + 1;
         end loop;
     end if;
@@ -55,14 +72,14 @@ begin
         raise exception using
             errcode = 'SY013',
             message = problem,
-            hint = 'An event is {"type", "subject_type", "subject_id", "payload", "occurred_at"?, '
-                '"schema_version"?}.';
+            hint = hint;
     end if;
 end;
 $function$;
 
-comment on function synapsor._check_events(jsonb) is
-'Raises SY013 for the first event that has not the shape of one.';
+comment on function synapsor._check_events(jsonb, integer) is
+'Raises SY013 for the first event that has not the shape of one, or that, among the first so many,
+which a handler emitted, has a type of the platform''s or is about a subject of the platform''s.';
 
 create or replace function synapsor._is_instant(value jsonb) returns boolean
 language plpgsql

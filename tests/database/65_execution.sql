@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(86);
+select plan(102);
 
 create role shop_owner;
 create schema app authorization shop_owner;
@@ -424,6 +424,58 @@ select is(
     (select count(*) from synapsor.synapsor_external_actions where queue = 'mail' and status = 'queued'), 0::bigint,
     'no half of it is queued'
 );
+
+-- What the verb returns is what the view shows, whoever asks.
+reset session authorization;
+insert into app.invoices
+select login || rules || mode, 'paid'
+from unnest(array['test_caller', 'test_admin']) as login
+cross join unnest(array['plain', 'masked']) as rules
+cross join unnest(array['quiet', 'crash', 'wrong_input', 'unknown']) as mode;
+select tests.atomic('{"redact": ["mode"], "idempotency": {"key": "{principal}:{invoice_id}:{mode}"}}');
+create function tests.unlike(login text, rules text, mode text)
+returns setof text
+language plpgsql
+as $function$
+declare
+    invoked constant synapsor.invocation := synapsor.invoke_action('billing.record_refund', jsonb_build_object(
+        'invoice_id', login || rules || mode, case mode when 'unknown' then 'other' else 'mode' end, mode
+    ));
+begin
+    return query
+    select format('%s: %s, not %s', field.key, field.value, to_jsonb(stored) -> field.key)
+    from jsonb_each(to_jsonb(invoked)) as field
+    cross join synapsor.synapsor_action_invocations as stored
+    where stored.action_id = invoked.action_id and field.key <> 'changed'
+        and field.value is distinct from to_jsonb(stored) -> field.key
+    union all
+    select 'not shown at all' where not exists (
+        select from synapsor.synapsor_action_invocations as stored where stored.action_id = invoked.action_id
+    );
+end;
+$function$;
+create function tests.expect_alike(login text, rules text)
+returns setof text
+language plpgsql
+as $function$
+begin
+    perform tests.session('acme', 'alice');
+    perform set_config('session_authorization', login, true);
+    return query
+    select is_empty(
+        format('select * from tests.unlike(%L, %L, %L)', login, rules, mode),
+        format('%s, asked by %s, is returned as it is shown (%s)', mode, login, rules)
+    )
+    from unnest(array['quiet', 'crash', 'wrong_input', 'unknown']) as mode;
+    reset session authorization;
+end;
+$function$;
+select tests.expect_alike('test_caller', 'plain');
+select tests.expect_alike('test_admin', 'plain');
+select synapsor.declare_redaction('action_evidence', 'invoice_id', 'mask');
+select synapsor.declare_redaction('action_evidence', 'charge_id', 'mask');
+select tests.expect_alike('test_caller', 'masked');
+select tests.expect_alike('test_admin', 'masked');
 
 reset session authorization;
 select * from finish();

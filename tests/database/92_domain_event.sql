@@ -31,7 +31,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-    perform synapsor._check_handler_events(events);
+    perform synapsor._check_events(events, jsonb_array_length(events));
 end
 $function$;
 
