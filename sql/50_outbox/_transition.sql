@@ -14,6 +14,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if open.claimed_at is not null then
+        perform synapsor._record_claim(open.action_id);
+    end if;
     open.last_sequence := open.last_sequence + 1;
     update synapsor.open_external_actions as stored
     set
@@ -30,6 +33,7 @@ begin
         available_at = open.available_at,
         queued_at = open.queued_at,
         expires_at = open.expires_at,
+        claimed_at = null,
         lease_expires_at = open.lease_expires_at,
         delivery_started_at = open.delivery_started_at,
         first_delivery_at = open.first_delivery_at,
@@ -58,6 +62,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if open.claimed_at is not null then
+        perform synapsor._record_claim(open.action_id);
+    end if;
     open.last_sequence := open.last_sequence + 1;
     delete from synapsor.open_external_actions as ended where ended.action_id = open.action_id;
     perform synapsor._record_event(

@@ -35,6 +35,7 @@ create table synapsor.open_external_actions (
     queued_at timestamptz,
     expires_at timestamptz,
     claim_token bigint,
+    claimed_at timestamptz,
     lease_expires_at timestamptz,
     delivery_started_at timestamptz,
     first_delivery_at timestamptz,
@@ -105,6 +106,9 @@ comment on column synapsor.open_external_actions.expires_at is
 'When a proposal expires unapproved, or a queued action undelivered.';
 comment on column synapsor.open_external_actions.claim_token is
 'Of the last claim, kept after it ends: every claim gets a greater one.';
+comment on column synapsor.open_external_actions.claimed_at is
+'When it was claimed, as long as no event is stored since: the event `Claimed` is then this row,
+afterwards it is implied by the next event or stored.';
 comment on column synapsor.open_external_actions.worker_principal is
 'Of the last claim, kept after it ends.';
 comment on column synapsor.open_external_actions.reports_to is

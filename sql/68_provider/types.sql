@@ -38,3 +38,12 @@ create type synapsor.pending_outcomes as (
 comment on type synapsor.pending_outcomes is
 'Outcomes that are recorded but not counted: how many rows, and whether they could change what an
 account admits.';
+
+create type synapsor.delivery as (
+    account_id integer,
+    claim_token bigint,
+    started_at timestamptz
+);
+
+comment on type synapsor.delivery is
+'A delivery that has ended, as far as its provider''s account counts it.';

@@ -12,7 +12,7 @@ declare
     principal constant text := synapsor._session() ->> 'principal';
     verdict synapsor.verdict;
     claims integer;
-    last_claim synapsor.external_action_events;
+    last_claim synapsor._events;
 begin
     if open.status = 'claimed' and open.worker_principal = principal and open.claim_token = token
         and open.lease_expires_at > synapsor._now()
@@ -20,10 +20,10 @@ begin
         return verdict;
     end if;
     select count(*) into claims
-    from synapsor.external_action_events as event
+    from synapsor._events as event
     where event.action_id = _judge_claim.action_id and event.event_type = 'Claimed';
     select event.* into last_claim
-    from synapsor.external_action_events as event
+    from synapsor._events as event
     where event.action_id = _judge_claim.action_id and event.event_type = 'Claimed'
     order by event.sequence desc
     limit 1;
@@ -37,7 +37,7 @@ begin
         -- A claim that ended without a successor is nobody's: only a live or decided one is another
         -- worker's.
         if open.status = 'queued' and exists (
-            select from synapsor.external_action_events as event
+            select from synapsor._events as event
             where event.action_id = _judge_claim.action_id and event.event_type = 'Claimed'
                 and event.worker_principal = principal
         ) then
@@ -61,7 +61,7 @@ begin
         verdict.hint := 'The action was claimed again since; only its latest claim may speak for it.';
     elsif open.status is distinct from 'claimed' then
         if exists (
-            select from synapsor.external_action_events as event
+            select from synapsor._events as event
             where event.action_id = _judge_claim.action_id and event.sequence > last_claim.sequence
                 and (
                     event.event_type in ('LeaseExpired', 'Quarantined')

@@ -31,7 +31,7 @@ begin
 
     with sound as (
         select distinct on (open.action_id)
-            open.action_id, decode(asked.request_digest, 'hex') as request_digest
+            open.action_id, open.claimed_at, decode(asked.request_digest, 'hex') as request_digest
         from jsonb_to_recordset(deliveries) as asked (action_id text, claim_token bigint, request_digest text)
         inner join synapsor.open_external_actions as open using (action_id)
         where open.status = 'claimed' and open.purpose = 'deliver' and open.worker_principal = principal
@@ -51,22 +51,23 @@ begin
             delivery_started_at = begun_at,
             first_delivery_at = coalesce(open.first_delivery_at, begun_at),
             request_digest = coalesce(open.request_digest, sound.request_digest),
+            claimed_at = null,
             claims_lost = 0,
             last_sequence = open.last_sequence + 1
         from sound
         where open.action_id = sound.action_id
-        returning open.*
+        returning open.*, sound.claimed_at as told_with
     ),
 
     recorded as (
         insert into synapsor.external_action_events (
             action_id, sequence, attempt, tenant_id, event_type, status, actor, occurred_at, claim_token,
-            lease_expires_at, delivery_started_at, worker_principal, worker_label
+            claimed_at, lease_expires_at, delivery_started_at, worker_principal, worker_label
         )
         select
             started.action_id, started.last_sequence, started.attempts, started.tenant_id,
-            'DeliveryStarted', 'claimed', principal, begun_at, started.claim_token, started.lease_expires_at,
-            begun_at, started.worker_principal, started.worker_label
+            'DeliveryStarted', 'claimed', principal, begun_at, started.claim_token,
+            started.told_with, started.lease_expires_at, begun_at, started.worker_principal, started.worker_label
         from started
     )
 

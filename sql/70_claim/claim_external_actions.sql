@@ -17,12 +17,16 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $function$
+#variable_conflict use_column
 declare
-    claimed_at timestamptz := synapsor._now();
+    asked_at timestamptz := synapsor._now();
     session constant jsonb := synapsor._session();
     sees_every constant boolean := coalesce(session -> 'tenants' = '"*"', false);
-    tenants constant text[] := synapsor._tenants_of(session);
+    tenants constant text[] := case when not sees_every then synapsor._tenants_of(session) end;
+    principal constant text := session ->> 'principal';
+    delivers constant boolean := purpose = 'deliver';
     outlook record;
+    is_one_flow boolean;
     suspended synapsor.suspended;
     wanted integer := max_actions;
     -- Large claims take several of a tenant at a turn: it is fair enough, and dearer otherwise.
@@ -71,13 +75,30 @@ begin
         exists(select from synapsor.suspensions) as is_suspended,
         exists(
             select from synapsor.open_external_actions as lost
-            where lost.status = 'claimed' and lost.lease_expires_at <= claimed_at
+            where lost.status = 'claimed' and lost.lease_expires_at <= asked_at
         ) as has_lost,
         exists(
             select from synapsor.idle_queues as idle where idle.queue = claim_external_actions.queue
         ) as is_idle,
         exists(select from synapsor.provider_limits) as has_limits,
         exists(select from synapsor.tenant_weights) as has_weights,
+        -- The ends of the ready index: where they are of one flow there are no turns to take.
+        (
+            select array[ready.tenant_id, ready.account_id::text]
+            from synapsor.open_external_actions as ready
+            where sees_every and ready.queue = claim_external_actions.queue and ready.status = 'queued'
+                and not ready.waits_for_lane
+            order by ready.tenant_id, ready.account_id, ready.rank
+            limit 1
+        ) as first_flow,
+        (
+            select array[ready.tenant_id, ready.account_id::text]
+            from synapsor.open_external_actions as ready
+            where sees_every and ready.queue = claim_external_actions.queue and ready.status = 'queued'
+                and not ready.waits_for_lane
+            order by ready.tenant_id desc, ready.account_id desc, ready.rank desc
+            limit 1
+        ) as last_flow,
         -- A negative priority puts rank behind the due time: look that much further ahead.
         make_interval(mins => greatest(-(select min(contract.priority) from synapsor.action_contracts as contract), 0))
         as rank_ahead
@@ -96,29 +117,41 @@ begin
     -- housekeeping.
     if outlook.has_lost then
         perform synapsor.expire_claims(100);
-        claimed_at := synapsor._now();
+        asked_at := synapsor._now();
     end if;
 
     if purpose = 'reconcile' then
         claimable := synapsor._reconcilable(queue, max_actions, suspended);
     else
-        turn := synapsor._whose_turn(queue);
-        loop
+        is_one_flow := outlook.first_flow = outlook.last_flow and not (outlook.is_suspended or outlook.has_limits);
+        if is_one_flow then
+            flows := array[
+                row(outlook.first_flow[1], outlook.first_flow[2]::integer, 1, false, null)::synapsor.flow
+            ];
+        elsif not sees_every or outlook.first_flow is not null then
+            is_one_flow := false;
+            turn := synapsor._whose_turn(queue);
+        end if;
+        while is_one_flow is not null loop
             -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds
             -- are bounded.
             for round in 1..20 loop
-                wanted_tenants := (wanted + quantum - 1) / quantum;
-                flows := case
-                    when sees_every
-                        then synapsor._ready_flows(queue, turn, wanted_tenants, suspended, exhausted, claimed_at)
-                    else synapsor._ready_flows_of(
-                        tenants, queue, turn, wanted_tenants, suspended, exhausted, claimed_at
-                    )
-                end;
-                exit when flows is null;
-                allotted := synapsor._allot(
-                    queue, flows, turn, wanted, quantum, suspended, claimable || passed_over, claimed_at
-                );
+                if is_one_flow then
+                    allotted.shares := array[wanted];
+                else
+                    wanted_tenants := (wanted + quantum - 1) / quantum;
+                    flows := case
+                        when sees_every
+                            then synapsor._ready_flows(queue, turn, wanted_tenants, suspended, exhausted, asked_at)
+                        else synapsor._ready_flows_of(
+                            tenants, queue, turn, wanted_tenants, suspended, exhausted, asked_at
+                        )
+                    end;
+                    exit when flows is null;
+                    allotted := synapsor._allot(
+                        queue, flows, turn, wanted, quantum, suspended, claimable || passed_over, asked_at
+                    );
+                end if;
                 select
                     array_agg(ready.action_id) filter (where not ready.is_special),
                     array_agg(ready.action_id) filter (where ready.is_special),
@@ -127,10 +160,10 @@ begin
                 from (
                     select open.action_id, open.tenant_id,
                         open.ordering_key is not null
-                        or coalesce(open.expires_at <= claimed_at, false)
+                        or coalesce(open.expires_at <= asked_at, false)
                         or open.deliveries_lost > 0
                         or invocation.digest is distinct from sha256(convert_to(invocation.intent, 'UTF8'))
-                        or exists (
+                        or open.last_sequence > 1 and exists (
                             select from synapsor.approvals as approval
                             where approval.action_id = open.action_id and approval.voided_at is null
                                 and approval.verdict = 'approved' and approval.digest <> invocation.digest
@@ -138,18 +171,17 @@ begin
                     from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place)
                     cross join lateral (
                         select stored.action_id, stored.tenant_id, stored.ordering_key, stored.expires_at,
-                            stored.deliveries_lost
+                            stored.deliveries_lost, stored.last_sequence
                         from synapsor.open_external_actions as stored
                         where stored.queue = claim_external_actions.queue and stored.tenant_id = flow.tenant_id
                             and stored.account_id = flow.account_id and stored.status = 'queued'
                             and not stored.waits_for_lane and not stored.action_id = any(claimable || passed_over)
-                            and stored.rank <= claimed_at + suspended.rank_ahead and stored.available_at <= claimed_at
+                            and stored.rank <= asked_at + suspended.rank_ahead and stored.available_at <= asked_at
                             and (suspended.contracts is null or not stored.contract_id = any(suspended.contracts))
-                            and (suspended.principals is null or not exists (
-                                select from synapsor.action_invocations as proposal
-                                where proposal.action_id = stored.action_id
-                                    and proposal.actor = any(suspended.principals)
-                            ))
+                            and (
+                                suspended.principals is null
+                                or not synapsor._proposer_of(stored.action_id) = any(suspended.principals)
+                            )
                         order by stored.rank, stored.position
                         limit allotted.shares[flow.place]
                         for update skip locked
@@ -180,12 +212,13 @@ begin
                 end if;
                 turn := allotted.next;
                 wanted := max_actions - cardinality(claimable);
-                exit when wanted <= 0;
+                exit when wanted <= 0 or (is_one_flow and special_ids is null);
+                continue when is_one_flow;
                 exhausted := exhausted || synapsor._exhausted(flows, allotted.shares, served);
                 quantum := 1;
             end loop;
             exit when cardinality(governed) = 0;
-            admitted := synapsor._admit_deliveries(claimable, governed, ring, are_all_governed, claimed_at);
+            admitted := synapsor._admit_deliveries(claimable, governed, ring, are_all_governed, asked_at);
             passed_over := passed_over || claimable;
             claimable := admitted.admitted;
             limited := limited || governed;
@@ -200,12 +233,14 @@ begin
         if missed is not null then
             turn := (missed, 0);
         end if;
-        perform synapsor._pass_turn(queue, turn);
+        if not is_one_flow then
+            perform synapsor._pass_turn(queue, turn);
+        end if;
     end if;
 
     if cardinality(claimable) = 0 then
         insert into synapsor.idle_queues (queue, since)
-        select claim_external_actions.queue, claimed_at
+        select claim_external_actions.queue, asked_at
         where not exists (select from synapsor.idle_queues as idle where idle.queue = claim_external_actions.queue)
             -- Nobody waits for a hint: of several idle workers one writes it.
             and pg_try_advisory_xact_lock(hashtextextended('synapsor.idle_queues:' || claim_external_actions.queue, 0))
@@ -220,11 +255,58 @@ begin
             for update skip locked
         );
     end if;
+    -- The row is the event `Claimed` as well, until the next one is stored.
     return query
-    select claimed.*
-    from synapsor._lease(
-        claimable, session ->> 'principal', left(worker_label, 255), lease, purpose, "begin", limited, claimed_at
-    ) as claimed;
+    with leased as (
+        update synapsor.open_external_actions as open
+        set
+            status = 'claimed',
+            -- The clock in it keeps a restored database from issuing an old token again.
+            claim_token = greatest(open.claim_token + 1, (extract(epoch from asked_at) * 1000000)::bigint),
+            attempts = open.attempts + delivers::integer,
+            reconciliations = open.reconciliations + (not delivers)::integer,
+            claims_lost = case when "begin" then 0 else open.claims_lost end,
+            last_sequence = open.last_sequence + 1,
+            claimed_at = asked_at,
+            lease_expires_at = asked_at + coalesce(claim_external_actions.lease, contract.lease),
+            delivery_started_at = case when "begin" and delivers then asked_at end,
+            first_delivery_at = case
+                when "begin" and delivers then coalesce(open.first_delivery_at, asked_at)
+                else open.first_delivery_at
+            end,
+            is_governed = open.account_id = any(limited),
+            worker_principal = principal,
+            worker_label = left(claim_external_actions.worker_label, 255),
+            purpose = claim_external_actions.purpose
+        from synapsor.action_contracts as contract
+        where open.action_id = any(claimable) and contract.contract_id = open.contract_id
+        -- Each column that is named here costs every claim: only what is read below.
+        returning open.action_id, open.tenant_id, open.claim_token, open.attempts,
+            open.deliveries_lost, open.generation, open.rank, open.position, open.lease_expires_at,
+            open.delivery_started_at, open.first_delivery_at, contract.provider,
+            case when delivers then contract.operation else contract.reconcile_operation end as operation
+    )
+
+    select
+        leased.action_id, leased.claim_token, leased.tenant_id, invocation.action, invocation.version,
+        leased.provider, invocation.account, leased.operation, claim_external_actions.queue,
+        (document.intent -> 'arguments') || (document.intent -> 'hidden'),
+        invocation.intent, encode(invocation.digest, 'hex'),
+        invocation.idempotency_key || case when leased.generation > 1 then '#' || leased.generation else '' end,
+        leased.attempts::integer, leased.lease_expires_at,
+        -- The first attempt was none before, though it is begun by now.
+        case
+            when leased.delivery_started_at is null or leased.attempts > 1 or leased.deliveries_lost > 0
+                then leased.first_delivery_at
+        end,
+        claim_external_actions.purpose,
+        invocation.run_id, invocation.step_key, coalesce(invocation.correlation_id, invocation.action_id),
+        invocation.traceparent
+    from leased
+    inner join synapsor.action_invocations as invocation using (action_id)
+    -- Parsed once: offset 0 keeps the planner from writing it out at every use.
+    cross join lateral (select invocation.intent::jsonb as intent offset 0) as document
+    order by leased.rank, leased.position;
 end;
 $function$;
 

@@ -18,8 +18,10 @@ begin
             message = format('a lease of %s is not possible', lease),
             detail = 'A lease is 1 second to 1 day long.';
     end if;
+    perform synapsor._record_claim(action_id);
     update synapsor.open_external_actions as stored
-    set lease_expires_at = greatest(
+    set claimed_at = null,
+        lease_expires_at = greatest(
             stored.lease_expires_at,
             synapsor._now() + coalesce(extend_claim.lease, (synapsor._contract_of(open)).lease)
         )

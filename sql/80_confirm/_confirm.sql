@@ -119,7 +119,7 @@ begin
         and event.confirmed is not null and event.event_type <> 'LateConfirmation'
         and event.claim_token = coalesce(token, (
             select latest.claim_token
-            from synapsor.external_action_events as latest
+            from synapsor._events as latest
             where latest.action_id = _judge_repeat.action_id and latest.event_type = 'Claimed'
                 and latest.worker_principal = principal
             order by latest.sequence desc

@@ -59,6 +59,11 @@ set search_path = pg_catalog, pg_temp
 as $function$
     select coalesce(
         (
+            select open.status
+            from synapsor.open_external_actions as open
+            where open.action_id = _delivery_status.action_id
+        ),
+        (
             select event.status
             from synapsor.external_action_events as event
             where event.action_id = _delivery_status.action_id
@@ -88,7 +93,7 @@ declare
     latest synapsor._events;
 begin
     if refused_with = 'SY003' or not exists (
-        select from synapsor.external_action_events as event
+        select from synapsor._events as event
         where event.action_id = _keep_late_confirmation.action_id and event.event_type = 'Claimed'
             and event.worker_principal = principal
     ) or exists (
@@ -105,13 +110,14 @@ begin
     perform from synapsor.open_external_actions as retried
     where retried.action_id = _keep_late_confirmation.action_id
     for update;
+    perform synapsor._record_claim(action_id);
     select event.* into strict latest
     from synapsor._events as event
     where event.action_id = _keep_late_confirmation.action_id
     order by event.sequence desc
     limit 1;
     update synapsor.open_external_actions as stored
-    set last_sequence = latest.sequence + 1
+    set last_sequence = latest.sequence + 1, claimed_at = null
     where stored.action_id = latest.action_id;
     open.action_id := latest.action_id;
     open.tenant_id := latest.tenant_id;

@@ -12,13 +12,12 @@ as $function$
 declare
     confirmed_at constant timestamptz := synapsor._now();
     session constant jsonb := synapsor._session();
-    sees_every constant boolean := synapsor._sees_every_tenant();
-    tenants constant text[] := synapsor._tenants_of(session);
+    sees_every constant boolean := coalesce(session -> 'tenants' = '"*"', false);
+    tenants constant text[] := case when not sees_every then synapsor._tenants_of(session) end;
     principal constant text := session ->> 'principal';
-    held synapsor.open_external_actions[];
-    in_lanes text[];
     ended text[];
-    governed text[];
+    in_lanes text[];
+    governed synapsor.delivery[];
     entry jsonb;
 begin
     if confirmations is null or jsonb_typeof(confirmations) <> 'array' or jsonb_array_length(confirmations) > 10000 then
@@ -26,19 +25,77 @@ begin
             errcode = 'SY003',
             message = 'confirmations are a JSON array of at most 10000 objects';
     end if;
+
+    -- Plain successes of live claims, which is nearly all of them, end together. What was said first
+    -- of each is found in an object: a join of two lists is planned without knowing their length.
+    with said as materialized (
+        select
+            jsonb_object_agg(element.value ->> 'action_id', element.value order by element.ordinality desc) as entries,
+            array_agg(element.value ->> 'action_id') as action_ids
+        from jsonb_array_elements(confirmations) with ordinality as element
+        where element.value ->> 'action_id' is not null
+    ),
+
     -- In one order, so that two batches, or a batch and a claim, cannot wait for each other.
-    select array_agg(locked.state), array_agg(locked.action_id) filter (where locked.ordering_key is not null)
-    into held, in_lanes
-    from (
-        select open as state, open.action_id, open.ordering_key
+    held as materialized (
+        select
+            open.action_id, open.tenant_id, open.status, open.purpose, open.worker_principal, open.lease_expires_at,
+            open.claim_token, open.ordering_key, open.reports_to, open.last_sequence, open.attempts, open.claimed_at,
+            open.delivery_started_at, open.worker_label, open.is_governed, open.account_id
         from synapsor.open_external_actions as open
-        where open.action_id = any(array(
-                select said.value ->> 'action_id' from jsonb_array_elements(confirmations) as said
-            ))
+        where open.action_id = any((select said.action_ids from said)::text[])
             and (sees_every or open.tenant_id = any(tenants))
         order by open.action_id
         for update
-    ) as locked;
+    ),
+
+    judged as materialized (
+        select
+            held.*, spoken.entry,
+            spoken.entry ->> 'status' = 'succeeded' and held.status = 'claimed' and held.purpose = 'deliver'
+            and held.worker_principal = principal and held.lease_expires_at > confirmed_at
+            and spoken.entry ->> 'claim_token' = held.claim_token::text
+            and held.ordering_key is null and held.reports_to is null as is_sound
+        from held
+        cross join said
+        cross join lateral (select said.entries -> held.action_id as entry offset 0) as spoken
+    ),
+
+    recorded as (
+        insert into synapsor.external_action_events (
+            action_id, sequence, attempt, tenant_id, event_type, status, actor, occurred_at, claim_token, claimed_at,
+            lease_expires_at, delivery_started_at, worker_principal, worker_label, confirmed, provider_request_id,
+            error_code, detail
+        )
+        select
+            sound.action_id, sound.last_sequence + 1, sound.attempts, sound.tenant_id, 'Succeeded', 'succeeded',
+            principal, confirmed_at, sound.claim_token, sound.claimed_at, sound.lease_expires_at,
+            sound.delivery_started_at, sound.worker_principal, sound.worker_label, 'succeeded',
+            left(sound.entry ->> 'provider_request_id', 255), left(sound.entry ->> 'error_code', 255),
+            case
+                when sound.entry ?| array['response', 'error_message'] then nullif(
+                    jsonb_strip_nulls(jsonb_build_object(
+                        'response', nullif(nullif(synapsor._bounded(sound.entry -> 'response'), '{}'), 'null'),
+                        'error_message', left(sound.entry ->> 'error_message', 2000)
+                    )), '{}'
+                )
+            end
+        from judged as sound
+        where sound.is_sound
+    ),
+
+    finished as (
+        delete from synapsor.open_external_actions as open
+        where open.action_id = any(array(select judged.action_id from judged where judged.is_sound))
+    )
+
+    select
+        array_agg(judged.action_id) filter (where judged.is_sound),
+        array_agg(judged.action_id) filter (where judged.ordering_key is not null),
+        array_agg(row(judged.account_id, judged.claim_token, judged.delivery_started_at)::synapsor.delivery)
+            filter (where judged.is_sound and judged.is_governed)
+    into ended, in_lanes, governed
+    from judged;
     if in_lanes is not null then
         perform
         from synapsor.ordering_lanes as lane
@@ -50,64 +107,15 @@ begin
         order by lane.tenant_id, lane.queue, lane.ordering_key
         for update;
     end if;
-
-    -- Plain successes of live claims, which is nearly all of them, end together. What was said first
-    -- of each is found in an object: a join of two lists is planned without knowing their length.
-    with said as materialized (
-        select
-            jsonb_object_agg(element.value ->> 'action_id', element.value order by element.ordinality desc) as entries
-        from jsonb_array_elements(confirmations) with ordinality as element
-        where element.value ->> 'action_id' is not null
-    ),
-
-    sound as materialized (
-        select judged.entry, open.*
-        from unnest(held) as open
-        cross join said
-        cross join lateral (select said.entries -> open.action_id as entry offset 0) as judged
-        where judged.entry ->> 'status' = 'succeeded' and open.status = 'claimed' and open.purpose = 'deliver'
-            and open.worker_principal = principal and open.lease_expires_at > confirmed_at
-            and judged.entry ->> 'claim_token' = open.claim_token::text
-            and open.ordering_key is null and open.reports_to is null
-    ),
-
-    recorded as (
-        insert into synapsor.external_action_events (
-            action_id, sequence, attempt, tenant_id, event_type, status, actor, occurred_at, claim_token,
-            lease_expires_at, delivery_started_at, worker_principal, worker_label, confirmed, provider_request_id,
-            error_code, detail
-        )
-        select
-            sound.action_id, sound.last_sequence + 1, sound.attempts, sound.tenant_id, 'Succeeded', 'succeeded',
-            principal, confirmed_at, sound.claim_token, sound.lease_expires_at, sound.delivery_started_at,
-            sound.worker_principal, sound.worker_label, 'succeeded',
-            left(sound.entry ->> 'provider_request_id', 255), left(sound.entry ->> 'error_code', 255),
-            case
-                when sound.entry ?| array['response', 'error_message'] then nullif(
-                    jsonb_strip_nulls(jsonb_build_object(
-                        'response', nullif(nullif(synapsor._bounded(sound.entry -> 'response'), '{}'), 'null'),
-                        'error_message', left(sound.entry ->> 'error_message', 2000)
-                    )), '{}'
-                )
-            end
-        from sound
-    )
-
-    select array_agg(sound.action_id), array_agg(sound.action_id) filter (where sound.is_governed)
-    into ended, governed
-    from sound;
-    if ended is not null then
-        delete from synapsor.open_external_actions as open where open.action_id = any(ended);
-    end if;
     if governed is not null then
         insert into synapsor.provider_outcomes (account_id, claim_token, recorded_at, calls)
         select
             told.account_id, told.claim_token, confirmed_at,
-            string_agg(synapsor._call(limits, false, confirmed_at - told.delivery_started_at), '')
-        from unnest(held) as told
+            string_agg(synapsor._call(limits, false, confirmed_at - told.started_at), '')
+        from unnest(governed) as told
         inner join synapsor.provider_accounts as known using (account_id)
         inner join synapsor.provider_limits as limits using (limits_id)
-        where told.action_id = any(governed) and limits.breaker_mode in ('enforce', 'monitor')
+        where limits.breaker_mode in ('enforce', 'monitor')
         group by told.account_id, told.claim_token;
     end if;
 

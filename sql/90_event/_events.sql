@@ -48,8 +48,52 @@ from (
         event.note,
         event.detail
     from synapsor.external_action_events as event
+    union all
+    select
+        event.action_id,
+        event.sequence - 1 as sequence,
+        event.attempt,
+        event.tenant_id,
+        'Claimed' as event_type,
+        'claimed' as status,
+        event.worker_principal as actor,
+        event.claimed_at as occurred_at,
+        event.claim_token,
+        event.lease_expires_at,
+        case when event.event_type <> 'DeliveryStarted' then event.delivery_started_at end as delivery_started_at,
+        event.worker_principal,
+        event.worker_label,
+        null as confirmed,
+        null as provider_request_id,
+        null as error_code,
+        null as note,
+        null as detail
+    from synapsor.external_action_events as event
+    where event.claimed_at is not null
+    union all
+    select
+        open.action_id,
+        open.last_sequence as sequence,
+        open.attempts as attempt,
+        open.tenant_id,
+        'Claimed' as event_type,
+        'claimed' as status,
+        open.worker_principal as actor,
+        open.claimed_at as occurred_at,
+        open.claim_token,
+        open.lease_expires_at,
+        open.delivery_started_at,
+        open.worker_principal,
+        open.worker_label,
+        null as confirmed,
+        null as provider_request_id,
+        null as error_code,
+        case when open.purpose = 'reconcile' then 'to reconcile' end as note,
+        null as detail
+    from synapsor.open_external_actions as open
+    where open.claimed_at is not null
 ) as event;
 
 comment on view synapsor._events is
-'external_action_events and the first event of each action, which its invocation stands for;
-internal.';
+'external_action_events, the first event of each action, for which its invocation stands, and each
+`Claimed` for which a later event stands or, until there is one, the action itself; internal.';

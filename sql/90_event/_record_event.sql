@@ -1,4 +1,4 @@
--- The only writer of single events; the set-based verbs insert theirs in the statement that makes
+-- The only writers of single events; the set-based verbs insert theirs in the statement that makes
 -- the transition.
 create or replace function synapsor._record_event(
     open synapsor.open_external_actions,
@@ -42,4 +42,23 @@ begin
         _record_event.detail
     );
 end;
+$function$;
+
+-- Stores the event `Claimed` of an action that still stands for it. Before anything about the claim
+-- changes: whoever calls this clears claimed_at.
+create or replace function synapsor._record_claim(action_id text)
+returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $function$
+    insert into synapsor.external_action_events (
+        action_id, sequence, attempt, tenant_id, event_type, status, actor, occurred_at, claim_token,
+        lease_expires_at, delivery_started_at, worker_principal, worker_label, note
+    )
+    select
+        open.action_id, open.last_sequence, open.attempts, open.tenant_id, 'Claimed', 'claimed',
+        open.worker_principal, open.claimed_at, open.claim_token, open.lease_expires_at, open.delivery_started_at,
+        open.worker_principal, open.worker_label, case when open.purpose = 'reconcile' then 'to reconcile' end
+    from synapsor.open_external_actions as open
+    where open.action_id = _record_claim.action_id and open.claimed_at is not null;
 $function$;

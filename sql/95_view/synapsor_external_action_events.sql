@@ -14,9 +14,18 @@ select
     invocation.queue,
     event.event_type,
     event.status,
-    not exists (
-        select from synapsor.external_action_events as later
-        where later.action_id = event.action_id and later.sequence > event.sequence
+    event.sequence = coalesce(
+        (
+            select open.last_sequence
+            from synapsor.open_external_actions as open
+            where open.action_id = event.action_id
+        ),
+        (
+            select max(latest.sequence)
+            from synapsor.external_action_events as latest
+            where latest.action_id = event.action_id
+        ),
+        event.sequence
     ) as is_current,
     event.sequence,
     event.actor,

@@ -75,7 +75,7 @@ def test_a_fleet_never_exceeds_the_rate(fleet: Fleet, pool: ThreadPoolExecutor) 
     # By the database's clock: from the first claim, which finds a full bucket, to the last.
     counted = fleet.database.connect().execute(
         """with claimed as (
-            select occurred_at from synapsor.external_action_events where event_type = 'Claimed'
+            select occurred_at from synapsor._events where event_type = 'Claimed'
         )
         select max(many - 40 - 100 * extract(epoch from occurred_at - first)) from (
             select occurred_at, min(occurred_at) over () as first,

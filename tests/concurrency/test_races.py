@@ -423,7 +423,7 @@ def test_two_workers_race_for_one_action_thousands_of_times(
     counted = fleet.database.connect().execute(
         "select count(*), count(distinct (action_id, claim_token)), "
         "count(distinct (action_id, sequence)) "
-        "from synapsor.external_action_events where event_type = 'Claimed'"
+        "from synapsor._events where event_type = 'Claimed'"
     )
     assert counted.fetchone() == (len(tokens),) * 3
 

@@ -59,7 +59,7 @@ def test_an_immediate_stop_loses_nothing_that_was_acknowledged(  # noqa: C901
         row["action_id"]: row
         for row in fleet.connect("postgres").execute(
             "select action_id, synapsor._delivery_status(action_id) as status, "
-            "(select max(claim_token) from synapsor.external_action_events as event "
+            "(select max(claim_token) from synapsor._events as event "
             "where event.action_id = invocation.action_id) as token "
             "from synapsor.action_invocations as invocation"
         )

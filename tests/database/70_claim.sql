@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(239);
+select plan(254);
 
 \ir support/delivery.sql
 
@@ -912,6 +912,79 @@ select is(
     ],
     'no verb takes a moment from its caller to judge a lease by: client clocks do not matter'
 );
+
+
+-- The event of a claim is told by the row and then by the next event, and reads the same all along
+
+reset session authorization;
+create function tests.claimed_as_told(ending text, begins boolean, purpose text, statement text)
+returns text
+language plpgsql
+as $function$
+declare
+    name constant text := 'told by ' || ending;
+    queue constant text := 'tells' || replace(ending, ' ', '');
+    told constant text := $$
+        select string_agg(to_jsonb(event)::text, ' ' order by event.sequence)
+        from synapsor._events as event
+        where event.action_id = %L and event.event_type = 'Claimed'
+    $$;
+    before text;
+    after text;
+begin
+    perform tests.queued(name, queue, '{"reconcile": {"operation": "refunds.find", "after": "1 s"}}');
+    if claimed_as_told.purpose = 'reconcile' then
+        perform tests.claim(queue);
+        perform synapsor.confirm_external_action(tests.id(name), 'unknown', claim_token => tests.token(name));
+        perform tests.advance('1 s');
+    end if;
+    perform tests.claim(queue, begins => begins, purpose => claimed_as_told.purpose);
+    execute format(told, tests.id(name)) into before;
+    perform tests.advance('1 s');
+    execute format(statement, tests.id(name), tests.token(name));
+    execute format(told, tests.id(name)) into after;
+    return case when before = after then 'the same' else before || E'\n' || after end;
+end
+$function$;
+select is(
+    tests.claimed_as_told(ending, begins, purpose, statement), 'the same',
+    'a claim that ends so is told alike: ' || ending
+)
+from (
+    values
+    ('confirming', true, 'deliver', 'select synapsor.confirm_external_action(%L, ''succeeded'', claim_token => %s)'),
+    (
+        'confirming with others', true, 'deliver', $$select synapsor.confirm_external_actions(jsonb_build_array(
+            jsonb_build_object('action_id', %L, 'claim_token', %s, 'status', 'succeeded')))$$
+    ),
+    (
+        'confirming what was not begun', false, 'deliver', $$select synapsor.confirm_external_actions(jsonb_build_array(
+            jsonb_build_object('action_id', %L, 'claim_token', %s, 'status', 'succeeded')))$$
+    ),
+    ('failing', true, 'deliver', 'select synapsor.confirm_external_action(%L, ''failed'', claim_token => %s)'),
+    (
+        'not knowing', true, 'deliver', $$select synapsor.confirm_external_actions(jsonb_build_array(
+            jsonb_build_object('action_id', %L, 'claim_token', %s, 'status', 'unknown')))$$
+    ),
+    ('beginning', false, 'deliver', 'select synapsor.begin_delivery(%L, %s)'),
+    (
+        'beginning with others', false, 'deliver', $$select synapsor.begin_deliveries(jsonb_build_array(
+            jsonb_build_object('action_id', %L, 'claim_token', %s)))$$
+    ),
+    ('extending', true, 'deliver', 'select synapsor.extend_claim(%L, %s, ''1 h'')'),
+    ('extending before the beginning', false, 'deliver', 'select synapsor.extend_claim(%L, %s, ''1 h'')'),
+    ('releasing', false, 'deliver', 'select synapsor.release_claim(%L, %s)'),
+    ('releasing after the beginning', true, 'deliver', 'select synapsor.release_claim(%L, %s)'),
+    ('expiring', true, 'deliver', 'select tests.sweep(''1 h'') -- %L %s'),
+    ('cancelling', false, 'deliver', 'select synapsor.cancel_external_action(%L) -- %s'),
+    ('settling', true, 'reconcile', 'select synapsor.settle_external_action(%L, ''succeeded'', claim_token => %s)'),
+    (
+        'a late word of another', true, 'deliver', $$with heard as (
+            select synapsor.confirm_external_actions(jsonb_build_array(
+                jsonb_build_object('action_id', %L, 'claim_token', %s - 1, 'status', 'succeeded'))))
+        select from heard$$
+    )
+) as endings (ending, begins, purpose, statement);
 
 select is_empty(
     $$ select event.action_id from tests.events as event
