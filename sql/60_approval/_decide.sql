@@ -1,12 +1,12 @@
 -- An agent never decides (design.md section 3).
-create or replace function synapsor._require_natural_person()
+create or replace function synapsor._require_natural_person(session jsonb default synapsor._session())
 returns void
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    actor_type constant text := synapsor._session() ->> 'actor_type';
+    actor_type constant text := session ->> 'actor_type';
 begin
     if actor_type <> 'natural_person' then
         raise exception using
@@ -18,33 +18,32 @@ end;
 $function$;
 
 -- What approving and rejecting share: who may decide, on what, and that the intent is still what it
--- was.
+-- was. Returns what is asked for.
 create or replace function synapsor._require_reviewer(
-    open synapsor.open_external_actions, current synapsor.external_action
+    open synapsor.open_external_actions, action_id text, status text, session jsonb
 )
-returns void
+returns synapsor.approval_requests
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    session constant jsonb := synapsor._session();
     request synapsor.approval_requests;
     roles text[];
 begin
-    perform synapsor._require_natural_person();
+    perform synapsor._require_natural_person(session);
     if open.status is distinct from 'proposed' then
         raise exception using
             errcode = 'SY021',
-            message = format('action %s does not await approval', current.action_id),
-            detail = format('It is %s.', current.status),
-            hint = format('See what became of it: select synapsor.explain_action(%L).', current.action_id);
+            message = format('action %s does not await approval', action_id),
+            detail = format('It is %s.', status),
+            hint = format('See what became of it: select synapsor.explain_action(%L).', action_id);
     end if;
     if open.expires_at <= synapsor._now() then
         raise exception using
             errcode = 'SY021',
-            message = format('the proposal %s has expired', current.action_id),
+            message = format('the proposal %s has expired', action_id),
             detail = format('It could be decided until %s.', open.expires_at),
-            hint = format('See what became of it: select synapsor.explain_action(%L).', current.action_id);
+            hint = format('See what became of it: select synapsor.explain_action(%L).', action_id);
     end if;
     select asked.* into strict request
     from synapsor.approval_requests as asked
@@ -60,11 +59,12 @@ begin
             )),
             detail = format('%s holds %s.', quote_ident(session ->> 'principal'), session -> 'roles');
     end if;
+    return request;
 end;
 $function$;
 
 create or replace function synapsor._require_undrifted(action_id text, expected_digest text)
-returns bytea
+returns synapsor.action_invocations
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
@@ -91,32 +91,30 @@ begin
             ),
             hint = 'Cancel or reject it, and find out who wrote to the table.';
     end if;
-    return invocation.digest;
+    return invocation;
 end;
 $function$;
 
 create or replace function synapsor._record_verdict(
-    open synapsor.open_external_actions, verdict text, note text, digest bytea
+    open synapsor.open_external_actions, principal text, verdict text, note text, digest bytea
 )
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
-declare
-    reviewer constant text := synapsor._session() ->> 'principal';
 begin
     insert into synapsor.approvals (approval_id, action_id, tenant_id, reviewer, verdict, note, digest, decided_at)
     values (
-        synapsor._new_id('apr_'), open.action_id, open.tenant_id, reviewer, _record_verdict.verdict,
-        _record_verdict.note,
-        _record_verdict.digest, synapsor._now()
-    );
-exception
-    when unique_violation then
+        synapsor._new_id('apr_'), open.action_id, open.tenant_id, _record_verdict.principal, _record_verdict.verdict,
+        _record_verdict.note, _record_verdict.digest, synapsor._now()
+    )
+    on conflict (action_id, reviewer) where voided_at is null do nothing;
+    if not found then
         raise exception using
             errcode = 'SY022',
-            message = format('%s has decided on action %s already', quote_ident(reviewer), open.action_id),
+            message = format('%s has decided on action %s already', quote_ident(principal), open.action_id),
             detail = 'Each reviewer counts once.',
             hint = 'Another reviewer has to approve.';
+    end if;
 end;
 $function$;

@@ -35,7 +35,7 @@ begin
             message = format('no step %s awaits approval', left(step_id, 100)),
             hint = 'Look for what waits in synapsor.synapsor_pending_approvals.';
     end if;
-    perform synapsor._require_natural_person();
+    perform synapsor._require_natural_person(session);
     if not coalesce(session -> 'roles' ? (step.wait ->> 'role'), false) then
         raise exception using
             errcode = 'SY007',
@@ -52,7 +52,7 @@ begin
     end if;
     open.action_id := step.step_id;
     open.tenant_id := step.tenant_id;
-    perform synapsor._record_verdict(open, verdict, note, digest);
+    perform synapsor._record_verdict(open, session ->> 'principal', verdict, note, digest);
     step := synapsor._end_step(step, case verdict when 'approved' then step.wait ->> 'then' else 'blocked' end);
     decided.action_id := step.step_id;
     decided.tenant_id := step.tenant_id;

@@ -6,6 +6,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
+    session constant jsonb := synapsor._session();
     open synapsor.open_external_actions;
     current synapsor.external_action;
     digest bytea;
@@ -14,15 +15,17 @@ begin
         return synapsor._decide_step(action_id, 'rejected', note);
     end if;
     open := synapsor._lock_action(action_id);
-    current := synapsor._external_action(action_id, false);
-    if current.status = 'rejected' and exists (
-        select from synapsor.approvals as approval
-        where approval.action_id = reject_external_action.action_id and approval.verdict = 'rejected'
-            and approval.reviewer = synapsor._session() ->> 'principal'
-    ) then
-        return current;
+    if open.action_id is null then
+        current := synapsor._external_action(action_id, false);
+        if current.status = 'rejected' and exists (
+            select from synapsor.approvals as approval
+            where approval.action_id = reject_external_action.action_id and approval.verdict = 'rejected'
+                and approval.reviewer = session ->> 'principal'
+        ) then
+            return current;
+        end if;
     end if;
-    perform synapsor._require_reviewer(open, current);
+    perform synapsor._require_reviewer(open, action_id, coalesce(open.status, current.status), session);
     select invocation.digest into strict digest
     from synapsor.action_invocations as invocation
     where invocation.action_id = reject_external_action.action_id;
@@ -30,8 +33,8 @@ begin
     update synapsor.approvals as approval
     set voided_at = synapsor._now()
     where approval.action_id = reject_external_action.action_id and approval.voided_at is null
-        and approval.reviewer = synapsor._session() ->> 'principal';
-    perform synapsor._record_verdict(open, 'rejected', note, digest);
+        and approval.reviewer = session ->> 'principal';
+    perform synapsor._record_verdict(open, session ->> 'principal', 'rejected', note, digest);
     perform synapsor._finish(open, 'Rejected', 'rejected', note => note, error_code => 'rejected');
     return synapsor._external_action(action_id, true);
 end;
