@@ -34,6 +34,7 @@ comment on column synapsor.policies.declared_at is 'When.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.policies', '');
 
+-- Without check constraints: each insert would read and compile them anew (50_outbox/tables.sql).
 create table synapsor.policy_evaluations (
     evaluation_id text collate "C" primary key,
     action_id text collate "C" not null,
@@ -46,10 +47,7 @@ create table synapsor.policy_evaluations (
     guidance text,
     metadata jsonb,
     dispatch_evidence jsonb not null,
-    evaluated_at timestamptz not null,
-    constraint kind_is_known check (kind in ('data', 'code', 'hybrid')),
-    constraint mode_is_known check (mode in ('enforce', 'shadow')),
-    constraint result_is_known check (result in ('pass', 'warn', 'block'))
+    evaluated_at timestamptz not null
 );
 
 create index policy_evaluations_of_an_action on synapsor.policy_evaluations (action_id);

@@ -28,7 +28,8 @@ select
         invocation.status
     ) as status,
     case
-        when disclosure.is_full then document.intent -> 'arguments'
+        when disclosure.is_full or contract.redacted_fields = '{}' and not reader.redacts
+            then document.intent -> 'arguments'
         when reader.redacts
             then synapsor._shown(
                 synapsor._redact(document.intent -> 'arguments', contract.redacted_fields), 'action_evidence'
@@ -112,7 +113,8 @@ left join lateral (
     order by event.sequence desc
     limit 1
 ) as outcome on true
-cross join lateral (select invocation.intent::jsonb as intent) as document
+-- Parsed once, not at every look.
+cross join lateral (select invocation.intent::jsonb as intent limit 1) as document
 cross join
     lateral (
         select

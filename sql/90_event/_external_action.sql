@@ -1,27 +1,55 @@
--- The rows verbs return: what their caller may see of the actions, in the order asked for.
+-- The rows verbs return: what their caller may see of the actions, in the order asked for. Written so
+-- that it becomes part of the statement that asks.
 create or replace function synapsor._shown_actions(action_ids text[])
 returns setof synapsor.external_action
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $function$
-begin
-    return query
+language sql
+stable
+begin atomic
     select
-        action.action_id, action.tenant_id, action.action, action.version, action.provider,
-        action.account, action.operation, action.queue, action.status, action.arguments,
-        action.hidden, action.idempotency_key, action.payload_digest, action.digest,
-        action.principal, action.approvals_required, action.approvals_given,
-        action.approval_expires_at, action.scheduled_at, action.priority, action.ordering_key,
-        action.attempts, action.max_attempts, action.available_at, action.worker_principal,
-        action.worker_label, action.claim_token, action.lease_expires_at,
-        action.delivery_started_at, action.provider_request_id, action.response, action.error_code,
-        action.error_message, action.run_id, action.step_key, action.correlation_id,
-        action.created_at, action.queued_at, action.finished_at, action.changed
+        action.action_id,
+        action.tenant_id,
+        action.action,
+        action.version,
+        action.provider,
+        action.account,
+        action.operation,
+        action.queue,
+        action.status,
+        action.arguments,
+        action.hidden,
+        action.idempotency_key,
+        action.payload_digest,
+        action.digest,
+        action.principal,
+        action.approvals_required,
+        action.approvals_given,
+        action.approval_expires_at,
+        action.scheduled_at,
+        action.priority,
+        action.ordering_key,
+        action.attempts,
+        action.max_attempts,
+        action.available_at,
+        action.worker_principal,
+        action.worker_label,
+        action.claim_token,
+        action.lease_expires_at,
+        action.delivery_started_at,
+        action.provider_request_id,
+        action.response,
+        action.error_code,
+        action.error_message,
+        action.run_id,
+        action.step_key,
+        action.correlation_id,
+        action.created_at,
+        action.queued_at,
+        action.finished_at,
+        action.changed
     from synapsor._actions as action
     where action.action_id = any(action_ids)
     order by array_position(action_ids, action.action_id);
 end;
-$function$;
 
 create or replace function synapsor._external_action(action_id text, changed boolean)
 returns synapsor.external_action

@@ -23,12 +23,8 @@ begin
             row_number() over (
                 partition by event.value ->> 'subject_type' collate "C",
                     event.value ->> 'subject_id' collate "C"
-                order by event.ordinality
-            ) as nth,
-            count(*) over (
-                partition by event.value ->> 'subject_type' collate "C",
-                    event.value ->> 'subject_id' collate "C"
-            ) as events
+                order by event.ordinality desc
+            ) as nth_from_last
         from jsonb_array_elements(events) with ordinality as event
     ),
     counted as (
@@ -37,9 +33,9 @@ begin
         insert into synapsor.event_subjects as subject (
             tenant_id, subject_type, subject_id, last_sequence
         )
-        select invocation.tenant_id, given.subject_type, given.subject_id, given.events
+        select invocation.tenant_id, given.subject_type, given.subject_id, count(*)
         from given
-        where given.nth = 1
+        group by given.subject_type, given.subject_id
         order by given.subject_type, given.subject_id
         on conflict on constraint event_subjects_pkey do update
         set last_sequence = subject.last_sequence + excluded.last_sequence
@@ -52,7 +48,9 @@ begin
     )
     select
         invocation.tenant_id,
-        synapsor._new_id('evt_'),
+        synapsor._ulid(
+            'evt_', floor(date_part('epoch', ready.recorded_at) * 1000)::bigint, uuid_send(gen_random_uuid())
+        ),
         ready.event_type,
         ready.schema_version,
         ready.subject_type,
@@ -69,7 +67,7 @@ begin
     from (
         select
             given.*,
-            counted.last_sequence - given.events + given.nth as sequence,
+            counted.last_sequence - given.nth_from_last + 1 as sequence,
             synapsor._now() as recorded_at
         from given
         inner join counted using (subject_type, subject_id)

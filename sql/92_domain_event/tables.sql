@@ -1,3 +1,4 @@
+-- Without check constraints, like the tables that every action is written to (50_outbox/tables.sql).
 create table synapsor.domain_events (
     tenant_id text collate "C" not null,
     event_id text collate "C" not null,
@@ -14,8 +15,7 @@ create table synapsor.domain_events (
     recorded_at timestamptz not null,
     correlation_id text collate "C" not null,
     causation_id text collate "C",
-    primary key (tenant_id, subject_type, subject_id, sequence),
-    constraint sequence_starts_at_one check (sequence > 0)
+    primary key (tenant_id, subject_type, subject_id, sequence)
 );
 
 create index domain_events_of_an_action on synapsor.domain_events (action_id);
