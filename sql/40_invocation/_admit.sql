@@ -29,6 +29,7 @@ declare
     tenant constant text := session ->> 'tenant_id';
     is_external constant boolean := contract.kind = 'external';
     sees_hidden boolean;
+    redacts boolean;
     step_keys text[];
     recorded_ids text[];
     are_all_recorded boolean;
@@ -39,6 +40,9 @@ declare
     -- What a workflow contract demands because of the risk of the run.
     demand synapsor.workflow_runs;
     asked synapsor.bound_parameters;
+    status text;
+    intent jsonb;
+    arguments jsonb;
     admitted synapsor.external_action;
     reason text;
     facts text;
@@ -138,60 +142,59 @@ begin
         perform synapsor._wake_workers(contract.queue);
     end if;
 
-    if are_all_recorded and not is_proposal then
-        admitted.changed := true;
+    if are_all_recorded then
+        if is_proposal then
+            sees_hidden := pg_has_role(synapsor._caller_role(), 'synapsor_auditor', 'usage');
+            redacts := not sees_hidden and synapsor._has_redactions('action_evidence');
+        end if;
         foreach asked in array bound loop
-            admitted.action_id := asked.action_id;
-            admitted.status := coalesce(statuses[asked.ordinal], straight_to);
+            status := coalesce(statuses[asked.ordinal], straight_to);
+            if not is_proposal then
+                admitted.action_id := asked.action_id;
+                admitted.status := status;
+                admitted.changed := true;
+                return next admitted;
+                continue;
+            end if;
+            intent := asked.intent::jsonb;
+            arguments := intent -> 'arguments';
+            if not sees_hidden and contract.redacted_fields <> '{}' then
+                arguments := synapsor._redact(arguments, contract.redacted_fields);
+            end if;
+            if redacts then
+                arguments := synapsor._shown(arguments, 'action_evidence');
+            end if;
+            admitted := row(
+                asked.action_id, tenant, contract.action, contract.version, contract.provider,
+                case when sees_hidden or not contract.account_is_sensitive then asked.account else '[redacted]' end,
+                contract.operation, contract.queue, status, arguments,
+                case when sees_hidden then intent -> 'hidden' else contract.hidden_shown end,
+                case
+                    when sees_hidden or not (asked.key_from_template and contract.key_is_sensitive)
+                        then asked.idempotency_key
+                    else '[redacted]'
+                end,
+                encode(asked.payload_digest, 'hex'), encode(asked.digest, 'hex'), session ->> 'principal',
+                case
+                    when status = 'proposed' then greatest(
+                        ((decisions[asked.ordinal]).require_approval ->> 'approvals')::integer,
+                        contract.approvals_required
+                    )
+                    else 0
+                end, 0,
+                case when status = 'proposed' then admitted_at + contract.approval_expires_after end,
+                _admit.scheduled_at, contract.priority,
+                case
+                    when asked.ordering_key is null or sees_hidden or not contract.ordering_key_is_sensitive
+                        then asked.ordering_key
+                    else '[redacted]'
+                end,
+                0, contract.max_attempts, due_at, null, null, null, null, null, null, null, null, null, _admit.run_id,
+                step_keys[asked.ordinal], coalesce(_admit.correlation_id, asked.action_id), admitted_at,
+                case when status = 'queued' then admitted_at end, null, true
+            )::synapsor.external_action;
             return next admitted;
         end loop;
-        return;
-    elsif are_all_recorded then
-        sees_hidden := pg_has_role(synapsor._caller_role(), 'synapsor_auditor', 'usage');
-        return query
-        select
-            parameters.action_id, tenant, contract.action, contract.version, contract.provider,
-            case when sees_hidden or not contract.account_is_sensitive then parameters.account else '[redacted]' end,
-            contract.operation, contract.queue, kept.status,
-            case
-                when sees_hidden then document.intent -> 'arguments'
-                when exists (
-                    select from synapsor.redactions as redaction where redaction.data_class = 'action_evidence'
-                )
-                    then synapsor._shown(
-                        synapsor._redact(document.intent -> 'arguments', contract.redacted_fields), 'action_evidence'
-                    )
-                when contract.redacted_fields = '{}' then document.intent -> 'arguments'
-                else synapsor._redact(document.intent -> 'arguments', contract.redacted_fields)
-            end,
-            case when sees_hidden then document.intent -> 'hidden' else contract.hidden_shown end,
-            case
-                when sees_hidden or not (parameters.key_from_template and contract.key_is_sensitive)
-                    then parameters.idempotency_key
-                else '[redacted]'
-            end,
-            encode(parameters.payload_digest, 'hex'), encode(parameters.digest, 'hex'), session ->> 'principal',
-            case
-                when kept.status = 'proposed' then greatest(
-                    ((decisions[parameters.ordinal]).require_approval ->> 'approvals')::integer,
-                    contract.approvals_required
-                )
-                else 0
-            end, 0,
-            case when kept.status = 'proposed' then admitted_at + contract.approval_expires_after end,
-            _admit.scheduled_at, contract.priority::integer,
-            case
-                when parameters.ordering_key is null or sees_hidden or not contract.ordering_key_is_sensitive
-                    then parameters.ordering_key
-                else '[redacted]'
-            end,
-            0, contract.max_attempts::integer, due_at, null::text, null::text, null::bigint, null::timestamptz,
-            null::timestamptz, null::text, null::jsonb, null::text, null::text, _admit.run_id,
-            step_keys[parameters.ordinal], coalesce(_admit.correlation_id, parameters.action_id), admitted_at,
-            case when kept.status = 'queued' then admitted_at end, null::timestamptz, true
-        from unnest(bound) as parameters
-        cross join lateral (select coalesce(statuses[parameters.ordinal], straight_to) as status) as kept
-        cross join lateral (select parameters.intent::jsonb as intent offset 0) as document;
         return;
     end if;
 

@@ -22,8 +22,10 @@ begin
             hint = 'Open a session in this transaction (synapsor.open_session, synapsor.set_session), '
                 'or bind the login (synapsor.bind_role).';
     end if;
-    perform synapsor._check_suspended(session);
-    perform synapsor._check_entitlement(split_part(contract.action, '.', 1), tenant);
+    if exists (select from synapsor.suspensions) or exists (select from synapsor.modules) then
+        perform synapsor._check_suspended(session);
+        perform synapsor._check_entitlement(split_part(contract.action, '.', 1), tenant);
+    end if;
     if contract.bounds_its_callers then
         perform synapsor._check_caller(contract, session);
     end if;

@@ -40,35 +40,28 @@ declare
     facts constant jsonb := synapsor._policy_facts(
         contract.action, action_id, tenant_id, intent, mode, asked_at
     );
+    listed constant jsonb := coalesce(nullif(contract.definition -> 'policies', 'null'), '[]');
+    requested text;
     decision synapsor.policy_decision;
     outcome synapsor.policy_outcome;
     named record;
+    policy_mode text;
 begin
     decision.result := 'pass';
-    for named in
-        select
-            listed.value as requested,
-            stored.policy,
-            stored.kind,
-            coalesce(stored.mode, 'enforce') as mode,
-            stored.digest
-        from jsonb_array_elements_text(
-            case jsonb_typeof(contract.definition -> 'policies')
-                when 'array' then contract.definition -> 'policies'
-                else '[]'
-            end
-        ) with ordinality as listed
-        left join synapsor.policies as stored on stored.policy = listed.value
-        order by listed.ordinality
-    loop
-        continue when is_preview and named.mode = 'shadow';
-        if named.policy is null then
-            outcome := synapsor._missing_policy(named.requested);
+    for place in 0 .. jsonb_array_length(listed) - 1 loop
+        requested := listed ->> place;
+        select stored.policy, stored.kind, stored.mode, stored.digest into named
+        from synapsor.policies as stored
+        where stored.policy = requested;
+        policy_mode := coalesce(named.mode, 'enforce');
+        continue when is_preview and policy_mode = 'shadow';
+        if not found then
+            outcome := synapsor._missing_policy(requested);
         elsif named.kind = 'data' then
             outcome := synapsor._evaluate_definition(
                 named.policy, named.kind, named.digest, null, facts
             );
-        elsif named.mode = 'shadow' then
+        elsif policy_mode = 'shadow' then
             outcome := synapsor._evaluate_shadow(named.policy, named.kind, named.digest, facts);
         else
             outcome := synapsor._evaluate_policy(
@@ -84,16 +77,16 @@ begin
             )
             values (
                 synapsor._new_id('pol_'), _evaluate_policies.action_id,
-                _evaluate_policies.tenant_id, named.requested, named.kind, named.mode,
+                _evaluate_policies.tenant_id, requested, named.kind, policy_mode,
                 outcome.result, outcome.reason, outcome.guidance, outcome.metadata,
                 outcome.dispatch_evidence, asked_at
             );
         end if;
-        continue when named.mode = 'shadow' or outcome.result = 'pass';
+        continue when policy_mode = 'shadow' or outcome.result = 'pass';
 
         if outcome.result = 'block' or decision.result = 'pass' then
             decision.result := outcome.result;
-            decision.policy := named.requested;
+            decision.policy := requested;
             decision.reason := outcome.reason;
             decision.guidance := outcome.guidance;
         end if;

@@ -1,4 +1,4 @@
--- proposed, unknown or failed → queued.
+-- proposed, unknown or failed → queued. Returns the row as it is then.
 create or replace function synapsor._queue_action(
     open synapsor.open_external_actions,
     contract synapsor.action_contracts,
@@ -6,7 +6,7 @@ create or replace function synapsor._queue_action(
     note text default null,
     detail jsonb default null
 )
-returns void
+returns synapsor.open_external_actions
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
@@ -31,6 +31,8 @@ begin
     open.error_message := null;
     perform synapsor._move(open, event_type, note, detail);
     perform synapsor._wake_workers(open.queue);
+    open.last_sequence := open.last_sequence + 1;
+    return open;
 end;
 $function$;
 

@@ -99,7 +99,8 @@ begin
             error_code => synapsor._blocked_with(decision)
         );
     elsif contract.kind = 'external' then
-        perform synapsor._queue_action(open, contract, 'Queued');
+        open := synapsor._queue_action(open, contract, 'Queued');
+        return synapsor._shown_queued(invocation, contract, open, request, given);
     else
         perform synapsor._finish(
             open, 'Performed', (synapsor._perform(contract, open.action_id, request.session)).status

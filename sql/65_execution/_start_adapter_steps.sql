@@ -16,7 +16,6 @@ declare
         'parameters', intent -> 'arguments', 'hidden', intent -> 'hidden', 'result', result
     );
     step jsonb;
-    ordinal bigint;
     step_contract synapsor.action_contracts;
     bound synapsor.bound_parameters;
     started synapsor.external_action;
@@ -27,10 +26,8 @@ declare
         select from synapsor.plan_runs as walked where walked.run_id = invocation.run_id
     );
 begin
-    for step, ordinal in
-        select declared.value, declared.ordinality
-        from jsonb_array_elements(contract.definition -> 'adapter_steps') with ordinality as declared
-    loop
+    for ordinal in 1 .. jsonb_array_length(contract.definition -> 'adapter_steps') loop
+        step := contract.definition -> 'adapter_steps' -> ordinal - 1;
         continue when step ->> 'when' is not null and not coalesce(
             jsonb_path_query_first(named, (step ->> 'when')::jsonpath, '{}', true) = 'true', false
         );

@@ -119,7 +119,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     audits constant boolean := pg_has_role(synapsor._caller_role(), 'synapsor_auditor', 'usage');
-    redacts constant boolean := synapsor._has_redactions('action_evidence');
+    redacts constant boolean := not audits and synapsor._has_redactions('action_evidence');
     intent constant jsonb := stored.intent::jsonb;
     parameters jsonb := coalesce(intent -> 'arguments', stored.parameters);
     result jsonb := stored.result;
@@ -146,5 +146,55 @@ begin
         coalesce(stored.correlation_id, stored.action_id), stored.causation_id, result, stored.error_code,
         stored.error_message, stored.violations, stored.created_at, stored.completed_at, true
     )::synapsor.invocation;
+end;
+$function$;
+
+-- One that has just been queued after approval: what _actions shows of it, without asking again what is
+-- known. Nobody but an auditor sees all of it.
+create or replace function synapsor._shown_queued(
+    stored synapsor.action_invocations,
+    contract synapsor.action_contracts,
+    open synapsor.open_external_actions,
+    request synapsor.approval_requests,
+    approvals_given integer
+)
+returns synapsor.external_action
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    audits constant boolean := pg_has_role(synapsor._caller_role(), 'synapsor_auditor', 'usage');
+    intent constant jsonb := stored.intent::jsonb;
+    arguments jsonb := intent -> 'arguments';
+    hidden jsonb := intent -> 'hidden';
+begin
+    if not audits then
+        hidden := synapsor._redact(hidden, contract.hidden_names);
+        if contract.redacted_fields <> '{}' then
+            arguments := synapsor._redact(arguments, contract.redacted_fields);
+        end if;
+        if synapsor._has_redactions('action_evidence') then
+            arguments := synapsor._shown(arguments, 'action_evidence');
+        end if;
+    end if;
+    return row(
+        stored.action_id, stored.tenant_id, stored.action, stored.version, contract.provider,
+        case when audits or not contract.account_is_sensitive then stored.account else '[redacted]' end,
+        contract.operation, stored.queue, open.status, arguments, hidden,
+        case
+            when audits or not (stored.key_from_template and contract.key_is_sensitive) then stored.idempotency_key
+            else '[redacted]'
+        end,
+        encode(stored.payload_digest, 'hex'), encode(stored.digest, 'hex'), stored.actor, request.approvals_required,
+        approvals_given, request.expires_at, stored.scheduled_at, contract.priority,
+        case
+            when stored.ordering_key is null or audits or not contract.ordering_key_is_sensitive
+                then stored.ordering_key
+            else '[redacted]'
+        end,
+        open.attempts, contract.max_attempts, open.available_at, null, null, open.claim_token, null, null, null, null,
+        null, null, stored.run_id, stored.step_key, coalesce(stored.correlation_id, stored.action_id),
+        stored.created_at, open.queued_at, null, true
+    )::synapsor.external_action;
 end;
 $function$;

@@ -6,7 +6,6 @@ as $function$
 declare
     event jsonb;
     problem text;
-    place integer := 0;
     hint text := 'An event is {"type", "subject_type", "subject_id", "payload", "occurred_at"?, "schema_version"?}.';
 begin
     if jsonb_typeof(events) is distinct from 'array' then
@@ -15,7 +14,8 @@ begin
         problem := 'events has more than 1000 items';
     end if;
     if problem is null then
-        for event in select value from jsonb_array_elements(events) loop
+        for place in 0 .. jsonb_array_length(events) - 1 loop
+            event := events -> place;
             problem := case
                 when jsonb_typeof(event) <> 'object' then ' is not an object'
                 when jsonb_typeof(event -> 'type') is distinct from 'string'
@@ -65,7 +65,6 @@ begin
                     exit;
                 end if;
             end if;
-            place := place + 1;
         end loop;
     end if;
     if problem is not null then

@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(190);
+select plan(195);
 select tests.show_events();
 
 -- A proposal of acme, whoever asks.
@@ -858,6 +858,65 @@ select is(
     0::bigint,
     'and the latest event always tells the state'
 );
+
+-- What the last approval returns is what the view shows, whoever approves.
+create role both_reviewer login;
+grant synapsor_approver, synapsor_auditor to both_reviewer;
+grant usage on schema tests to both_reviewer;
+select synapsor.declare_action(jsonb_strip_nulls('{
+    "action": "test.shown", "kind": "external", "provider": "bank", "operation": "pay", "queue": "shown",
+    "args": {"charge_id": {"type": "string", "required": true}, "amount_cents": {"type": "integer"}},
+    "hidden": {"tenant_id": {}, "principal": {}, "space": {"required": false}},
+    "account": "{principal}", "ordering_key": "{principal}:{charge_id}", "redact": ["charge_id"],
+    "idempotency": {"key": "{principal}:{charge_id}", "idempotent": true}, "deliver_within": "1 hour",
+    "approval": {"required": true, "role": "reviewer", "expires_after": "1 hour"}, "priority": 5
+}'));
+create function tests.unlike(action_id text)
+returns setof text
+language plpgsql
+as $function$
+declare
+    approved constant synapsor.external_action := synapsor.approve_external_action(action_id, 'a note');
+begin
+    return query
+    select format('%s: %s, not %s', field.key, field.value, to_jsonb(stored) -> field.key)
+    from jsonb_each(to_jsonb(approved)) as field
+    cross join synapsor.synapsor_external_actions as stored
+    where stored.action_id = unlike.action_id and field.key <> 'changed'
+        and field.value is distinct from to_jsonb(stored) -> field.key
+    union all
+    select 'not queued' where approved.status is distinct from 'queued'
+    union all
+    select 'not shown' where not exists (
+        select from synapsor.synapsor_external_actions as stored where stored.action_id = unlike.action_id
+    );
+end;
+$function$;
+create function tests.expect_alike(login text, charge text, action text default 'test.shown')
+returns text
+language plpgsql
+as $function$
+declare
+    proposed constant text := tests.proposed(
+        charge, action, scheduled_at => case charge when 'later' then now() + interval '1 day' end
+    );
+    told text;
+begin
+    perform tests.session('acme', 'rita', array['reviewer', 'billing_reviewer']);
+    perform set_config('session_authorization', login, true);
+    told := is_empty(
+        format('select tests.unlike(%L)', proposed), format('%s is returned as it is shown to %s', charge, login)
+    );
+    reset session authorization;
+    return told;
+end;
+$function$;
+select tests.expect_alike('test_approver', 'at once');
+select tests.expect_alike('both_reviewer', 'audited');
+select tests.expect_alike('test_approver', 'later');
+select synapsor.declare_redaction('action_evidence', 'amount_cents', 'nullify');
+select tests.expect_alike('test_approver', 'masked');
+select tests.expect_alike('both_reviewer', 'not masked');
 
 select * from finish();
 rollback;
