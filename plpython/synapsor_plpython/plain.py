@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     Parts: TypeAlias = tuple[tuple[str, bool], ...]
     Field: TypeAlias = tuple[str, str, type, int, int, object]
-    PlainBound: TypeAlias = tuple[str, bytes, bytes, str, bool, str | None, str | None]
-    """intent, digest, payload_digest, idempotency_key, key_from_template, ordering_key, account."""
+    PlainBound: TypeAlias = tuple[str, bytes, bytes, str, bool, str | None, str | None, bool]
+    """intent, digest, payload_digest, idempotency_key, key_from_template, ordering_key, account;
+    and whether the arguments are those given, with no default among them."""
 
 MAX_CHARACTERS: Final = 16 * 1024
 """Longer parameters may exceed 64 KiB."""
@@ -184,6 +185,7 @@ def bind_plain(  # noqa: C901, PLR0911, PLR0912, PLR0915  # calls would cost mor
         from_template,
         ordering_key,
         account,
+        given == len(members),
     )
 
 

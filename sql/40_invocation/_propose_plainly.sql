@@ -20,6 +20,7 @@ begin
         contract.contract_id, contract.account_id, contract.version, contract.digest, contract.queue, contract.provider,
         contract.operation, contract.priority, contract.max_attempts, contract.deliver_within,
         contract.key_is_sensitive, contract.ordering_key_is_sensitive, contract.hidden_shown,
+        exists (select from synapsor.idle_queues as idle where idle.queue = contract.queue) as workers_sleep,
         _propose_plainly.session ->> 'tenant_id' as tenant, _propose_plainly.session ->> 'principal' as principal,
         contract.kind = 'external' and not contract.decides and not contract.approval_required
         and not contract.bounds_its_callers and contract.account_id is not null
@@ -38,10 +39,9 @@ begin
     if facts.is_plain is not true then
         return null;
     end if;
-    asked := (synapsor._bind_all(
-        facts.digest, action, facts.version, array[arguments], array[idempotency_key], session,
-        date_part('epoch', admitted_at)
-    ))[1];
+    asked := synapsor._bind_one(
+        facts.digest, action, facts.version, arguments, idempotency_key, session, date_part('epoch', admitted_at)
+    );
     if asked.error_code is not null then
         return null;
     end if;
@@ -70,10 +70,13 @@ begin
         admitted_at - make_interval(mins => facts.priority), admitted_at, admitted_at,
         admitted_at + facts.deliver_within, facts.queue, asked.ordering_key
     );
-    perform synapsor._wake_workers(facts.queue);
+    if facts.workers_sleep then
+        perform synapsor._wake_workers(facts.queue);
+    end if;
     return row(
         asked.action_id, facts.tenant, action, facts.version, facts.provider, asked.account, facts.operation,
-        facts.queue, 'queued', asked.intent::jsonb -> 'arguments', facts.hidden_shown,
+        facts.queue, 'queued',
+        case when asked.is_verbatim then arguments else asked.intent::jsonb -> 'arguments' end, facts.hidden_shown,
         case
             when asked.key_from_template and facts.key_is_sensitive then '[redacted]'
             else asked.idempotency_key

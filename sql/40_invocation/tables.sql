@@ -34,8 +34,9 @@ create table synapsor.action_invocations (
     purged_as text
 ) with (fillfactor = 90);
 
+-- What differs comes first: most comparisons are decided by it.
 create unique index one_action_per_idempotency_key on synapsor.action_invocations
-(tenant_id, action, idempotency_key) where holds_key;
+(idempotency_key, tenant_id, action) where holds_key;
 
 create index action_invocations_of_a_run on synapsor.action_invocations (run_id, step_key)
 where run_id is not null;

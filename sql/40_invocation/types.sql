@@ -88,9 +88,12 @@ create type synapsor.bound_parameters as (
     key_from_template boolean,
     ordering_key text,
     account text,
+    is_verbatim boolean,
     action_id text
 );
 
 comment on type synapsor.bound_parameters is
 'What binding made of one set of caller parameters: an intent with its digests and keys, or a
 refusal with every violation; and the identifier it will have.';
+comment on column synapsor.bound_parameters.is_verbatim is
+'The arguments of the intent are known to be equal to those given: nothing was filled in.';

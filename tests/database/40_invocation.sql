@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(216);
+select plan(218);
 
 create function tests.session_of(principal text, extra jsonb default '{}')
 returns void
@@ -1237,6 +1237,45 @@ select is(
     where stored.idempotency_key = 'long'),
     'in the outbox too'
 );
+
+select tests.a_contract(
+    '{"args": {
+        "charge_id": {"type": "string", "required": true},
+        "amount_cents": {"type": "integer", "required": true},
+        "partial": {"type": "boolean", "default": true},
+        "note": {"type": "string", "default": "none"}
+     }}',
+    'billing.filled'
+);
+set session authorization test_caller;
+select is(
+    array_agg(short.arguments order by ordinal),
+    array_agg(long.arguments order by ordinal),
+    format('defaults that are left out, given, or overridden are told alike by both paths (%s)', count(*))
+)
+from unnest(array[
+    '{"charge_id": "ch_1", "amount_cents": 9}',
+    '{"charge_id": "ch_2", "amount_cents": 9, "note": "none"}',
+    '{"note": "none", "partial": true, "charge_id": "ch_3", "amount_cents": 9}',
+    '{"note": "é\u0007\"", "partial": false, "charge_id": "ch_4", "amount_cents": -0}'
+]::jsonb[]) with ordinality as asked (arguments, ordinal)
+cross join lateral synapsor.propose_external_action('billing.filled', asked.arguments, 'short ' || ordinal) as short
+cross join lateral synapsor.propose_external_action(
+    'billing.filled', asked.arguments, 'long ' || ordinal, correlation_id => 'long'
+) as long;
+select is(
+    (select array_agg(repeated.arguments order by repeated.idempotency_key)
+    from synapsor.synapsor_external_actions as repeated
+    where repeated.idempotency_key like 'short %'),
+    array[
+        '{"note": "none", "partial": true, "charge_id": "ch_1", "amount_cents": 9}',
+        '{"note": "none", "partial": true, "charge_id": "ch_2", "amount_cents": 9}',
+        '{"note": "none", "partial": true, "charge_id": "ch_3", "amount_cents": 9}',
+        '{"note": "é\u0007\"", "partial": false, "charge_id": "ch_4", "amount_cents": 0}'
+    ]::jsonb[],
+    'as they are stored'
+);
+reset session authorization;
 
 set session authorization test_admin;
 select is(

@@ -91,6 +91,7 @@ def agree(text: str, session: dict[str, object], key: str | None, number: int) -
         bound.key_from_template,
         bound.ordering_key,
         bound.account,
+        json.loads(bound.intent)["arguments"] == json.loads(text),
     )
     return True
 
