@@ -136,7 +136,8 @@ create policy tenants_see_their_own on synapsor.ordering_lanes using (
 );
 
 comment on table synapsor.ordering_lanes is
-'One row per ordering key in use, naming the one action in flight. Locked at claim and at every
-end of an action that does not wait.';
+'One row per ordering key in use, naming the one action in flight, or to go next. Whoever ends that
+action locks the row and hands it to the earliest that is left; an action whose turn it already is
+enters without a lock, holding its own row.';
 
 select pg_catalog.pg_extension_config_dump('synapsor.ordering_lanes', '');

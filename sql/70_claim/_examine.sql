@@ -1,7 +1,7 @@
 -- Looks at candidates that cannot simply be leased and returns those that may be after all; the
--- others change state here: drifted from what was approved, too late to deliver, too late to repeat
--- with the same key, or behind their lane. No lane is waited for: one that is in somebody's hands
--- is passed over until the next claim.
+-- others change state here: drifted from what was approved, too late to deliver, or too late to
+-- repeat with the same key. One whose lane is in somebody's hands is passed over until the next
+-- claim.
 create or replace function synapsor._examine(
     special synapsor.open_external_actions[],
     lease interval,
@@ -20,18 +20,8 @@ begin
     foreach open in array special loop
         if open.ordering_key is null then
             passes := synapsor._passes(open, lease);
-        elsif current_setting('transaction_isolation') = 'read committed' then
-            passes := synapsor._passes_at_once(open, lease);
         else
-            -- A lane is judged by what is true now: an old snapshot misses its end, and it would
-            -- never move again.
-            raise exception using
-                errcode = 'feature_not_supported',
-                message = format(
-                    'an action with an ordering key is not claimed at isolation level %s',
-                    current_setting('transaction_isolation')
-                ),
-                hint = 'Claim at read committed.';
+            passes := synapsor._passes_at_once(open, lease);
         end if;
         if passes is null then
             passed_over := passed_over || open.action_id;
@@ -62,7 +52,7 @@ begin
         perform synapsor._park(open, contract, 'OutcomeUnknown', 'key_window_closed');
         return false;
     end if;
-    return open.ordering_key is null or synapsor._enter_lane(open);
+    return true;
 end;
 $function$;
 

@@ -43,11 +43,13 @@ declare
     missed text;
     served text[];
     candidates text[];
+    keyed_ids text[];
     special_ids text[];
     special synapsor.open_external_actions[];
     claimable text[] := array[]::text[];
     passed_over text[] := array[]::text[];
     examined record;
+    lanes record;
     admitted record;
 begin
     if queue is null or length(queue) > 255 or max_actions is null or max_actions not between 1 and 1000
@@ -153,14 +155,14 @@ begin
                     );
                 end if;
                 select
-                    array_agg(ready.action_id) filter (where not ready.is_special),
+                    array_agg(ready.action_id) filter (where not (ready.is_special or ready.is_keyed)),
+                    array_agg(ready.action_id) filter (where ready.is_keyed and not ready.is_special),
                     array_agg(ready.action_id) filter (where ready.is_special),
                     array_agg(ready.tenant_id)
-                into candidates, special_ids, served
+                into candidates, keyed_ids, special_ids, served
                 from (
-                    select open.action_id, open.tenant_id,
-                        open.ordering_key is not null
-                        or coalesce(open.expires_at <= asked_at, false)
+                    select open.action_id, open.tenant_id, open.ordering_key is not null as is_keyed,
+                        coalesce(open.expires_at <= asked_at, false)
                         or open.deliveries_lost > 0
                         or invocation.digest is distinct from sha256(convert_to(invocation.intent, 'UTF8'))
                         or open.last_sequence > 1 and exists (
@@ -197,8 +199,18 @@ begin
                         order by stored.rank, stored.position
                     );
                     examined := synapsor._examine(special, lease);
-                    claimable := claimable || examined.claimable;
                     passed_over := passed_over || examined.passed_over;
+                    select
+                        claimable || array_agg(open.action_id) filter (where open.ordering_key is null),
+                        keyed_ids || array_agg(open.action_id) filter (where open.ordering_key is not null)
+                    into claimable, keyed_ids
+                    from unnest(special) as open
+                    where open.action_id = any(examined.claimable);
+                end if;
+                if keyed_ids is not null then
+                    lanes := synapsor._enter_lanes(keyed_ids, claimable);
+                    claimable := claimable || lanes.entered;
+                    passed_over := passed_over || lanes.passed_over;
                 end if;
                 if outlook.has_limits then
                     select
@@ -212,7 +224,7 @@ begin
                 end if;
                 turn := allotted.next;
                 wanted := max_actions - cardinality(claimable);
-                exit when wanted <= 0 or (is_one_flow and special_ids is null);
+                exit when wanted <= 0 or (is_one_flow and special_ids is null and keyed_ids is null);
                 continue when is_one_flow;
                 exhausted := exhausted || synapsor._exhausted(flows, allotted.shares, served);
                 quantum := 1;

@@ -16,7 +16,8 @@ declare
     tenants constant text[] := case when not sees_every then synapsor._tenants_of(session) end;
     principal constant text := session ->> 'principal';
     ended text[];
-    in_lanes text[];
+    lanes synapsor.lane[];
+    left_lanes synapsor.lane[];
     governed synapsor.delivery[];
     entry jsonb;
 begin
@@ -39,9 +40,10 @@ begin
     -- In one order, so that two batches, or a batch and a claim, cannot wait for each other.
     held as materialized (
         select
-            open.action_id, open.tenant_id, open.status, open.purpose, open.worker_principal, open.lease_expires_at,
-            open.claim_token, open.ordering_key, open.reports_to, open.last_sequence, open.attempts, open.claimed_at,
-            open.delivery_started_at, open.worker_label, open.is_governed, open.account_id
+            open.action_id, open.tenant_id, open.queue, open.status, open.purpose, open.worker_principal,
+            open.lease_expires_at, open.claim_token, open.ordering_key, open.reports_to, open.last_sequence,
+            open.attempts, open.claimed_at, open.delivery_started_at, open.worker_label, open.is_governed,
+            open.account_id
         from synapsor.open_external_actions as open
         where open.action_id = any((select said.action_ids from said)::text[])
             and (sees_every or open.tenant_id = any(tenants))
@@ -55,7 +57,7 @@ begin
             spoken.entry ->> 'status' = 'succeeded' and held.status = 'claimed' and held.purpose = 'deliver'
             and held.worker_principal = principal and held.lease_expires_at > confirmed_at
             and spoken.entry ->> 'claim_token' = held.claim_token::text
-            and held.ordering_key is null and held.reports_to is null as is_sound
+            and held.reports_to is null as is_sound
         from held
         cross join said
         cross join lateral (select said.entries -> held.action_id as entry offset 0) as spoken
@@ -91,21 +93,21 @@ begin
 
     select
         array_agg(judged.action_id) filter (where judged.is_sound),
-        array_agg(judged.action_id) filter (where judged.ordering_key is not null),
+        array_agg(row(judged.tenant_id, judged.queue, judged.ordering_key)::synapsor.lane)
+            filter (where judged.ordering_key is not null),
+        array_agg(row(judged.tenant_id, judged.queue, judged.ordering_key)::synapsor.lane)
+            filter (where judged.ordering_key is not null and judged.is_sound),
         array_agg(row(judged.account_id, judged.claim_token, judged.delivery_started_at)::synapsor.delivery)
             filter (where judged.is_sound and judged.is_governed)
-    into ended, in_lanes, governed
+    into ended, lanes, left_lanes, governed
     from judged;
-    if in_lanes is not null then
+    if lanes is not null then
         perform
-        from synapsor.ordering_lanes as lane
-        where exists (
-            select from synapsor.open_external_actions as open
-            where open.action_id = any(in_lanes) and open.tenant_id = lane.tenant_id and open.queue = lane.queue
-                and open.ordering_key = lane.ordering_key
-        )
+        from (select distinct held.* from unnest(lanes) as held) as held
+        inner join synapsor.ordering_lanes as lane using (tenant_id, queue, ordering_key)
         order by lane.tenant_id, lane.queue, lane.ordering_key
-        for update;
+        for update of lane;
+        perform synapsor._hand_on(left_lanes);
     end if;
     if governed is not null then
         insert into synapsor.provider_outcomes (account_id, claim_token, recorded_at, calls)

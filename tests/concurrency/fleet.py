@@ -62,6 +62,7 @@ PROPOSE = """select * from synapsor.propose_external_action('billing.issue_refun
     jsonb_build_object('charge_id', %s::text, 'amount_cents', %s::integer))"""
 CLAIM = f"select * from synapsor.claim_external_actions('{QUEUE}', %s)"
 CONFIRM = "select * from synapsor.confirm_external_action(%s, %s, claim_token => %s)"
+CONFIRM_ALL = "select * from synapsor.confirm_external_actions(%s)"
 RETRY_NOW = """select * from synapsor.confirm_external_action(%s, 'failed',
     retry_after => '0 s', claim_token => %s)"""
 RELEASE = "select * from synapsor.release_claim(%s, %s)"

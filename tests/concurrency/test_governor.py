@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from concurrency.fleet import CLAIM, CONFIRM, QUEUE, Fleet, Row, Second, call, calls
+from concurrency.fleet import CLAIM, CONFIRM, CONFIRM_ALL, QUEUE, Fleet, Row, Second, call, calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from support.database import Database
 
 WORKERS = ("test_worker", "test_worker_b") * 2
-CONFIRM_ALL = "select * from synapsor.confirm_external_actions(%s)"
 
 
 @pytest.fixture

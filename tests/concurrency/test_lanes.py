@@ -16,6 +16,7 @@ from concurrency.fleet import (
     CANCEL,
     CLAIM,
     CONFIRM,
+    CONFIRM_ALL,
     EXPIRE,
     PROPOSE,
     REJECT,
@@ -212,7 +213,7 @@ class Lanes:
             try:
                 judged = calls(
                     worker,
-                    "select * from synapsor.confirm_external_actions(%s)",
+                    CONFIRM_ALL,
                     psycopg.types.json.Jsonb(document),
                 )
                 worker.commit()
@@ -322,3 +323,36 @@ def test_lanes_are_kept_in_order_and_drained(database: Database) -> None:
         "(select count(*) from synapsor.ordering_lanes)"
     )
     assert left.fetchone() == (0, 0)
+
+
+def test_a_lane_is_not_left_on_an_old_snapshot(database: Database) -> None:
+    """Whoever waits since would be forgotten: no error, and it would never move again."""
+    fleet = Fleet(database).prepare(**CONTRACT)
+    first = fleet.propose("a", 1)
+    claim = call(fleet.connect("test_worker"), CLAIM, 1)
+    assert claim["action_id"] == first
+    second = fleet.propose("a", 2)
+    confirmation = [
+        {"action_id": first, "claim_token": claim["claim_token"], "status": "succeeded"}
+    ]
+    old = fleet.connect("test_worker", autocommit=False)
+    old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    calls(old, "select from synapsor.synapsor_queue_stats")
+    assert calls(fleet.connect("test_worker_b"), CLAIM, 1) == [], "the second waits from now on"
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        calls(old, CONFIRM_ALL, psycopg.types.json.Jsonb(confirmation))
+    old.rollback()
+    calls(fleet.connect("test_worker"), CONFIRM_ALL, psycopg.types.json.Jsonb(confirmation))
+    assert call(fleet.connect("test_worker_b"), CLAIM, 1)["action_id"] == second
+
+
+def test_a_lane_in_somebodys_hands_holds_up_no_other(database: Database) -> None:
+    fleet = Fleet(database).prepare(**CONTRACT)
+    held, behind, other = (fleet.propose(lane, n) for n, lane in enumerate("aab", 1))
+    one = fleet.connect("test_worker", autocommit=False)
+    assert call(one, CLAIM, 1)["action_id"] == held, "and it does not commit"
+    two = fleet.connect("test_worker_b")
+    assert [claim["action_id"] for claim in calls(two, CLAIM, 10)] == [other]
+    one.rollback()
+    assert [claim["action_id"] for claim in calls(two, CLAIM, 10)] == [held]
+    assert fleet.status(behind) == "queued"
