@@ -9,7 +9,6 @@ of ``synapsor_pg.errors``; every other database error is passed on as psycopg ra
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,7 +70,8 @@ def _interval(value: timedelta | str | None) -> str | None:
 
 def _item(entry: Confirmation | DeliveryStart) -> JsonObject:
     """Return an entry of a batch as the database expects it: absent keys mean the default."""
-    item = {key: value for key, value in asdict(entry).items() if value is not None}
+    names = type(entry).__slots__
+    item = {name: value for name in names if (value := getattr(entry, name)) is not None}
     if "retry_after" in item:
         item["retry_after"] = _interval(item["retry_after"])
     return item
@@ -92,12 +92,16 @@ class Client:
         given = {name: value for name, value in arguments.items() if value is not None}
         cursor = self._connection.cursor(row_factory=row_factory)
         try:
-            return cursor.execute(_call(function, tuple(given)), given)
+            self._send(cursor, _call(function, tuple(given)), given)
         except psycopg.Error as error:
             refusal = from_database(error)
             if refusal is None:
                 raise
             raise refusal from error
+        return cursor
+
+    def _send(self, cursor: psycopg.Cursor[Any], statement: bytes, given: dict[str, Any]) -> None:
+        cursor.execute(statement, given)
 
     def _rows(self, function: str, model: type[Model], **arguments: Any) -> list[Model]:
         return self._execute(function, rows_of(model), arguments).fetchall()

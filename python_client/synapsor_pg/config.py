@@ -18,6 +18,7 @@ environment variable (``{ env = "NAME" }``) or a file (``{ file = "path" }``) th
     [[queues]]
     name = "billing"
     weight = 3                        # of the claims, while several queues have work
+    begin = "handler"                 # or "claim", where the provider deduplicates: quicker
 
     [timeouts]                        # seconds, before what a handler itself says
     "stripe/refunds.create" = 20
@@ -43,7 +44,7 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -56,6 +57,7 @@ LARGEST_BATCH = 1000
 LONGEST_LEASE = 86400.0
 LONGEST = 86400.0 * 365
 LEVELS = ("debug", "info", "warning", "error")
+BEGINNINGS = ("handler", "claim")
 FORMATS = ("console", "json")
 
 
@@ -70,10 +72,16 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue to serve; ``weight``: its part of the claims while several have work."""
+    """A queue to serve; ``weight``: its part of the claims while several have work.
+
+    ``begin``: when its deliveries begin, just before the ``handler`` runs or with the ``claim``, in
+    one statement. The latter is for providers that deduplicate: after a crash, what was claimed and
+    never sent counts as possibly sent.
+    """
 
     name: str
     weight: float = 1.0
+    begin: Literal["handler", "claim"] = "handler"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,8 +263,9 @@ class _Reader:
             elif name in {queue.name for queue in queues}:
                 self._refuse(f"{prefix}name", f"{name} is named twice")
             weight = self._number(entry, "weight", 1.0, 0.001, 1000.0, prefix)
+            begins_late = self._choice(entry, "begin", BEGINNINGS, prefix) == "handler"
             self.mistakes += [f"{prefix}{key}: there is no such setting" for key in entry]
-            queues.append(Queue(str(name), weight or 1.0))
+            queues.append(Queue(str(name), weight or 1.0, "handler" if begins_late else "claim"))
         return tuple(queues)
 
     def _timeouts(self, table: dict[str, Any]) -> dict[str, float]:

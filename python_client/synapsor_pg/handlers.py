@@ -165,6 +165,7 @@ class Delivery:
         self.cancelled = threading.Event()
         self.cancelled_because: str | None = None
         self._begin = begin
+        self._has_digest = False
 
     @property
     def action_id(self) -> str:
@@ -221,14 +222,15 @@ class Delivery:
         return max(0.0, self.deadline - time.monotonic())
 
     def begin(self, request_digest: str | None = None) -> None:
-        """Record that the first byte is about to be sent; only once, repeats do nothing.
+        """Record that the first byte is about to be sent; a repeat can only add the digest.
 
         The worker calls it before the handler unless that was registered with ``begin="manual"``.
         Raises ClaimLostError when the claim is gone: then nothing may be sent.
         """
-        if not self.begun:
+        if not self.begun or (request_digest is not None and not self._has_digest):
             self._begin(self, request_digest)
             self.begun = True
+            self._has_digest = request_digest is not None
 
 
 if TYPE_CHECKING:

@@ -83,9 +83,12 @@ class Observers:
             except Exception:
                 LOG.exception("%s failed", type(observer).__name__)
 
-    @contextlib.contextmanager
-    def handling(self, delivery: Delivery) -> Iterator[None]:
+    def handling(self, delivery: Delivery) -> AbstractContextManager[None]:
         """Enter the surroundings that each gives; what the handler raises passes through."""
+        return self._around(delivery) if self._observers else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def _around(self, delivery: Delivery) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             for observer in self._observers:
                 try:

@@ -13,8 +13,9 @@ How it keeps its promises:
 * Nothing lives in a database session, so a transaction-mode pooler may stand in between; LISTEN
   has its own connection and is only a hint, the jittered poll is the truth.
 
-Threads: one claims, ``concurrency`` handle, and one each begins, confirms (both in batches: what
-waits goes in one statement), renews, watches, keeps house and listens.
+Threads: one claims, ``concurrency`` handle, and one each confirms (what waits goes in one
+statement), renews, watches, keeps house, listens, and goes on with what outcomes have made due. A
+free thread begins the deliveries of all free threads, in one statement.
 """
 
 # ruff: noqa: PLR0913 - a worker has that many settings
@@ -35,7 +36,8 @@ import signal
 import socket
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from collections import deque
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -85,6 +87,9 @@ TRANSIENT = (
 RENEW_AT = 1 / 3
 """When a lease is renewed, as a part of its length."""
 
+LONGEST_NAP = 1.0
+"""How long, in seconds, those who renew and watch sleep at most."""
+
 SAFETY = 0.1
 """How long before its end a lease counts as lost, as a part of its length."""
 
@@ -99,6 +104,9 @@ DEAF = 60.0
 
 ABANDON = 5.0
 """How long, in seconds, after its lease a cancelled handler may keep its thread to itself."""
+
+AHEAD = 0.05
+"""How many seconds of work may wait here while more is claimed: those who claim are never idle."""
 
 SAID_AGAIN = 60.0
 """How long, in seconds, the same notice of the database is not logged again."""
@@ -135,6 +143,49 @@ class _Clock:
         return self.monotonic + (moment - self.database).total_seconds()
 
 
+class _Caller(Client):
+    """Makes of each call a transaction with time-outs, in one round trip.
+
+    What a pipeline sends before its end is one transaction, which its end commits. With ``hears``
+    that waits for the answer: a claim whose answer was lost would be nobody's for a whole lease.
+    """
+
+    clock: _Clock
+    """The database's, at the last call."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        timeouts: tuple[str, str],
+        token: str | None,
+        *,
+        hears: bool,
+    ) -> None:
+        super().__init__(connection)
+        self._hears = hears
+        self._timeouts = timeouts
+        self._token = token
+
+    def _send(self, cursor: psycopg.Cursor[Any], statement: bytes, given: dict[str, Any]) -> None:
+        told: psycopg.Cursor[datetime] = self._connection.cursor(row_factory=scalar_row)
+        before = time.monotonic()
+        with self._connection.pipeline():
+            told.execute(
+                "select clock_timestamp() from set_config('statement_timeout', %s, true) as a,"
+                " set_config('lock_timeout', %s, true) as b",
+                self._timeouts,
+            )
+            if self._token is not None:
+                self._connection.execute("select synapsor.open_session(%s)", (self._token,))
+            cursor.execute(statement, given)
+            now = told.fetchone() if self._hears else None
+        now = now or told.fetchone()
+        if now is None:
+            message = "the database did not tell its time"
+            raise LookupError(message)
+        self.clock = _Clock(now, before)
+
+
 @dataclass(slots=True, eq=False)
 class _Held:
     """A claim in this process."""
@@ -145,6 +196,8 @@ class _Held:
     started_at: float | None = None
     timeout_at: float | None = None
     answered: bool = False
+    refused: Exception | None = None
+    """Why its delivery could not begin."""
     evidence_only: bool = False
     abandoned: bool = False
 
@@ -152,6 +205,10 @@ class _Held:
         self.delivery.deadline = deadline
         self.lease = max(deadline - now, 0.0)
         self.renew_at = now + self.lease * RENEW_AT
+
+    def start(self, timeout: float | None) -> None:
+        self.started_at = time.monotonic()
+        self.timeout_at = None if timeout is None else self.started_at + timeout
 
     def lost_at(self) -> float:
         return self.delivery.deadline - self.lease * SAFETY
@@ -163,8 +220,76 @@ class _Beginning:
 
     held: _Held
     start: DeliveryStart
-    done: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event | None = None
     error: Exception | None = None
+
+
+class _End:
+    """The last thing said to a batcher."""
+
+
+class _Waiting:
+    """What is claimed and waits for a thread, and the threads that wait for it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._claimed: deque[_Held] = deque()
+        self._ready: deque[_Held] = deque()
+        self._free = 0
+        self._is_beginning = False
+        self._surplus = 0.0
+
+    def put(self, claimed: list[_Held]) -> None:
+        with self._changed:
+            for held in claimed:
+                (self._ready if held.delivery.begun else self._claimed).append(held)
+            self._changed.notify(len(claimed))
+
+    def take(self, begin: Callable[[list[_Held]], None]) -> _Held | None:
+        """Wait for what to handle, begun as it should be; None: the calling thread is to end.
+
+        One thread begins for all that wait beside it, and no more than one does so at a time.
+        """
+        while True:
+            with self._changed:
+                self._free += 1
+                try:
+                    while not self._ready and (self._is_beginning or not self._claimed):
+                        if self._surplus:
+                            self._surplus -= 1
+                            return None
+                        self._changed.wait()
+                finally:
+                    self._free -= 1
+                if self._ready:
+                    return self._ready.popleft()
+                number = min(len(self._claimed), self._free + 1)
+                group = [self._claimed.popleft() for _ in range(number)]
+                self._is_beginning = True
+            try:
+                begin(group)
+            finally:
+                with self._changed:
+                    self._is_beginning = False
+                    self._ready.extend(group)
+                    self._changed.notify(len(group))
+
+    def clear(self) -> list[_Held]:
+        """Take back all that has not begun."""
+        with self._changed:
+            claimed = list(self._claimed)
+            self._claimed.clear()
+        return claimed
+
+    def send_away(self, threads: float) -> None:
+        """Let so many threads end when they find nothing to do."""
+        with self._changed:
+            self._surplus += max(threads, 0)
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Let all of them end."""
+        self.send_away(float("inf"))
 
 
 class _Batcher(Generic[Item]):
@@ -172,7 +297,7 @@ class _Batcher(Generic[Item]):
 
     def __init__(self, name: str, act: Callable[[list[Item]], None]) -> None:
         self._act = act
-        self._waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Item | _End] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -180,7 +305,7 @@ class _Batcher(Generic[Item]):
         self._waiting.put(item)
 
     def close(self, timeout: float) -> None:
-        self._waiting.put(None)
+        self._waiting.put(_End())
         self._thread.join(max(timeout, 0.0))
 
     def _run(self) -> None:
@@ -192,8 +317,8 @@ class _Batcher(Generic[Item]):
                     taken.append(self._waiting.get_nowait())
                 except queue.Empty:
                     break
-            closing = None in taken
-            items = [item for item in taken if item is not None]
+            items = [item for item in taken if not isinstance(item, _End)]
+            closing = len(items) < len(taken)
             if items:
                 try:
                     self._act(items)
@@ -281,10 +406,13 @@ class Worker:
         self._tick = threading.Condition(lock)  # there are new claims to renew and watch
         self._claims = 0
         self._held: dict[tuple[str, int], _Held] = {}
+        self._unanswered = 0  # of those in _held
+        self._pace: float | None = None  # seconds a handler takes, of late
         self._said: dict[str, float] = {}
 
         self._abandoned = 0  # handlers that do not come back, beyond those in _held
-        self._todo: queue.SimpleQueue[_Held | None] = queue.SimpleQueue()
+
+        self._waiting = _Waiting()
         self._threads: list[threading.Thread] = []
         self._async_handlers = _AsyncHandlers()
         self._stop = threading.Event()
@@ -357,6 +485,7 @@ class Worker:
                 stack.callback(self._pool.close, 1.0)
             self._beginner = _Batcher("synapsor-begin", self._begin_batch)
             self._confirmer = _Batcher("synapsor-confirm", self._confirm_batch)
+            self._follower = _Batcher("synapsor-due", self._run_due_steps)
             loops = [self._renew_loop, self._watch_loop]
             if self._housekeeping is not None:
                 loops.append(self._housekeeping_loop)
@@ -401,8 +530,7 @@ class Worker:
             self._wake.notify_all()
         for _ in range(more):
             self._start(self._handle_loop)
-        for _ in range(-more):
-            self._todo.put(None)
+        self._waiting.send_away(-more)
         LOG.info("reconfigured: %d threads, queues %s", self._concurrency, ", ".join(self.queues))
 
     def _keep_up(self, loop: Callable[[], None]) -> None:
@@ -471,9 +599,9 @@ class Worker:
         with self._tick:
             self._over.set()
             self._tick.notify_all()
-        for _ in range(self._concurrency):
-            self._todo.put(None)
+        self._waiting.end()
         self._confirmer.close(2.0)
+        self._follower.close(2.0)
         self._async_handlers.close()
         end = time.monotonic() + 1.0
         self._beginner.close(1.0)
@@ -494,7 +622,7 @@ class Worker:
             timeout=10.0,
             name="synapsor-worker",
             # a transaction-mode pooler would lose prepared statements
-            kwargs={"prepare_threshold": None},
+            kwargs={"prepare_threshold": None, "autocommit": True},
         )
 
     def _conninfo(self, dsn: str) -> str:
@@ -509,41 +637,32 @@ class Worker:
         return make_conninfo("", **{**defaults, **conninfo_to_dict(dsn)})
 
     @contextlib.contextmanager
-    def _transaction(self, within: float | None = None) -> Iterator[tuple[Client, _Clock]]:
-        """Open a transaction that fails when the database does not answer for so many seconds."""
+    def _transaction(
+        self, within: float | None = None, *, hears: bool = False
+    ) -> Iterator[_Caller]:
+        """Lend a client that fails when the database does not answer for so many seconds."""
         limit = self._answer_within if within is None else min(within, self._answer_within)
         with (
             self._pool.connection() as connection,
             self._patience.limited(connection, limit),
             self._hearing(connection),
         ):
-            before = time.monotonic()
-            now = (
-                connection.cursor(row_factory=scalar_row)
-                .execute(
-                    "select clock_timestamp() from set_config('statement_timeout', %s, true) as a,"
-                    " set_config('lock_timeout', %s, true) as b",
-                    (self._statement_timeout, LOCK_TIMEOUT),
-                )
-                .fetchone()
-            )
-            if now is None:
-                message = "the database did not tell its time"
-                raise LookupError(message)
-            client = Client(connection)
-            if self._session_token is not None:
-                client.open_session(self._session_token())
-            yield client, _Clock(now, before)
+            token = None if self._session_token is None else self._session_token()
+            yield _Caller(connection, (self._statement_timeout, LOCK_TIMEOUT), token, hears=hears)
 
     @contextlib.contextmanager
     def _hearing(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
-        """Open a transaction whose warnings and notices are logged; the pool may not be ours."""
+        """Log a connection's warnings and notices; the pool, and how it is set, may not be ours."""
         connection.add_notice_handler(self._on_notice)
+        is_autocommit = connection.autocommit
         try:
-            with connection.transaction():
-                yield
+            if not is_autocommit:
+                connection.autocommit = True
+            yield
         finally:
             connection.remove_notice_handler(self._on_notice)
+            if not is_autocommit and not connection.closed:
+                connection.autocommit = False
 
     def _on_notice(self, notice: psycopg.errors.Diagnostic) -> None:
         said = " ".join(filter(None, [notice.message_primary, notice.message_hint]))
@@ -620,7 +739,7 @@ class Worker:
             while not self._stop.is_set():
                 now = time.monotonic()
                 due = [line for line in self._lines if line.look_at <= now]
-                if len(self._held) >= self._concurrency:
+                if not self._has_room():
                     self._wake.wait()
                 elif due:
                     line = min(due, key=lambda each: (each.served, each.look_at))
@@ -637,6 +756,16 @@ class Worker:
                     self._wake.wait(min(line.look_at for line in self._lines) - now)
         return None
 
+    def _has_room(self) -> bool:
+        """Whether to claim: a thread is about to be free, and outcomes are heard."""
+        if len(self._held) >= self._concurrency + self._batch + BATCH_LIMIT:
+            return False
+        if self._unanswered < self._concurrency:
+            return True
+        if self._pace is None or self._unanswered >= self._concurrency + self._batch:
+            return False
+        return self._unanswered * self._pace < AHEAD * self._concurrency
+
     def _sleep(self, line: _Line) -> None:
         """Nothing more is due in a line: look again at the next poll, unless woken meanwhile."""
         with self._wake:
@@ -650,54 +779,66 @@ class Worker:
 
     def _claim(self, line: _Line) -> int:
         name = line.queue.name
+        at_claim = line.queue.begin == "claim" and line.purpose == "deliver"
         self._checkpoint("claiming")
-        with self._transaction() as (client, clock):
+        with self._transaction(hears=True) as client:
             claims = client.claim_external_actions(
                 name,
                 max_actions=self._batch,
                 lease=self._lease,
                 worker_label=self.label,
                 purpose=line.purpose,
-                begin=False,
+                begin=at_claim,
             )
         self._reached_at = time.monotonic()
         self._observers.tell("claimed", name, claims)
         if not claims:
             return 0
         self._checkpoint("claimed")
-        now = time.monotonic()
-        for claim in claims:
-            held = self._hold(claim, clock, now)
-            self._log(logging.INFO, "claimed", held.delivery)
-            self._todo.put(held)
+        held = self._hold(claims, client.clock)
+        for each in held:
+            self._log(logging.INFO, "claimed", each.delivery)
+            if at_claim:
+                self._has_begun(each)
+        self._waiting.put(held)
         return len(claims)
 
-    def _hold(self, claim: Claim, clock: _Clock, now: float) -> _Held:
-        deadline = clock.deadline(claim.lease_expires_at)
-        held = _Held(Delivery(claim, self._begin, deadline), 0.0, 0.0)
-        held.renewed(deadline, now=now)
+    def _hold(self, claims: list[Claim], clock: _Clock) -> list[_Held]:
+        now = time.monotonic()
+        taken = []
+        for claim in claims:
+            deadline = clock.deadline(claim.lease_expires_at)
+            held = _Held(Delivery(claim, self._begin, deadline), 0.0, 0.0)
+            held.renewed(deadline, now=now)
+            taken.append(held)
         with self._wake:
-            self._held[claim.action_id, claim.claim_token] = held
+            for held in taken:
+                claim = held.delivery.claim
+                self._held[claim.action_id, claim.claim_token] = held
+            self._unanswered += len(taken)
             self._claims += 1
-            self._tick.notify_all()
-        return held
+            if min(held.renew_at for held in taken) < now + LONGEST_NAP:
+                self._tick.notify_all()
+        return taken
 
     def _nap(self, claims: int, until: float) -> None:
         """Sleep, at most a second; not if claims were made since ``claims``, nor after the end."""
         with self._tick:
             if self._claims == claims and not self._over.is_set():
-                self._tick.wait(min(max(until - time.monotonic(), 0.01), 1.0))
+                self._tick.wait(min(max(until - time.monotonic(), 0.01), LONGEST_NAP))
 
-    def _let_go(self, held: _Held) -> None:
-        claim = held.delivery.claim
+    def _let_go(self, *gone: _Held) -> None:
         with self._wake:
-            self._held.pop((claim.action_id, claim.claim_token), None)
+            for held in gone:
+                claim = held.delivery.claim
+                if self._held.pop((claim.action_id, claim.claim_token), None) and not held.answered:
+                    self._unanswered -= 1
             self._wake.notify_all()
 
     # handling
 
     def _handle_loop(self) -> None:
-        while (held := self._todo.get()) is not None:
+        while (held := self._waiting.take(self._begin_group)) is not None:
             try:
                 self._handle(held)
             except Exception:
@@ -710,10 +851,22 @@ class Worker:
                     self._wake.notify_all()
                     return  # another thread took this one's place
 
+    def _begins(self, held: _Held) -> bool:
+        """Whether the worker is to begin this delivery, rather than its handler or nobody."""
+        claim = held.delivery.claim
+        registration = self._registry.get(claim.provider, claim.operation)
+        return (
+            registration is not None
+            and registration.begin == "auto"
+            and claim.purpose == "deliver"
+            and not self._stop.is_set()
+            and not held.delivery.cancelled.is_set()
+        )
+
     def _handle(self, held: _Held) -> None:
         delivery = held.delivery
         claim = delivery.claim
-        if self._stop.is_set():
+        if self._stop.is_set() and not delivery.begun:
             self._release(held, because="the worker stops")
             return
         if delivery.cancelled.is_set():
@@ -724,13 +877,10 @@ class Worker:
             LOG.error("no handler for %s/%s", claim.provider, claim.operation)
             self._release(held, because="no handler", delay=timedelta(seconds=60))
             return
-        held.started_at = time.monotonic()
         timeout = self._timeouts.get(f"{claim.provider}/{claim.operation}", registration.timeout)
-        if timeout is not None:
-            held.timeout_at = held.started_at + timeout
-        self._checkpoint("before_begin")
+        held.start(timeout)
         try:
-            outcome = self._call(registration, delivery)
+            outcome = self._call(registration, held)
         except ClaimLostError as error:
             self._log(logging.WARNING, "lost", delivery, error=str(error))
             self._let_go(held)
@@ -742,18 +892,33 @@ class Worker:
             # its message is logged with the outcome; a trace may show more than a log should
             LOG.debug("handler of %s raised", delivery.action_id, exc_info=error)
             outcome = handlers.classify(error, delivery)
-        with self._wake:
-            held.answered = True
-        self._observers.tell("answered", delivery, outcome, time.monotonic() - held.started_at)
+        seconds = self._answered(held)
+        self._observers.tell("answered", delivery, outcome, seconds)
         self._checkpoint("answered")
         if delivery.purpose == "reconcile":
             self._settle(held, outcome)
         else:
             self._report(held, outcome)
 
-    def _call(self, registration: Registration, delivery: Delivery) -> Outcome:
-        if registration.begin == "auto" and delivery.purpose == "deliver":
-            delivery.begin()
+    def _answered(self, held: _Held) -> float:
+        """Note that a handler has answered; return how many seconds it took."""
+        claim = held.delivery.claim
+        with self._wake:
+            seconds = time.monotonic() - (held.started_at or 0.0)
+            self._pace = seconds if self._pace is None else self._pace * 0.9 + seconds * 0.1
+            held.answered = True
+            if (claim.action_id, claim.claim_token) in self._held:
+                self._unanswered -= 1
+                if self._has_room():
+                    self._wake.notify_all()
+        return seconds
+
+    def _call(self, registration: Registration, held: _Held) -> Outcome:
+        delivery = held.delivery
+        if held.refused is not None:
+            raise held.refused
+        if self._begins(held):
+            delivery.begin()  # done with its group, but for a defect
         with self._observers.handling(delivery):
             answer: Any = registration.function(delivery)
             if inspect.iscoroutine(answer):
@@ -789,7 +954,7 @@ class Worker:
         failures = 0
         while not self._over.is_set():
             try:
-                with self._transaction() as (client, _clock):
+                with self._transaction() as client:
                     client.settle_external_action(
                         claim.action_id,
                         status,
@@ -809,7 +974,7 @@ class Worker:
                 break
             else:
                 self._log(logging.INFO, "settled", held.delivery, status=status)
-                self._run_due_steps()
+                self._follower.put(None)
                 if status == "queued":
                     self._notify(claim.queue)
                 break
@@ -854,21 +1019,33 @@ class Worker:
             held = self._held.get((claim.action_id, claim.claim_token))
         if held is None or delivery.cancelled.is_set() or self._over.is_set():
             raise ClaimLostError(delivery.cancelled_because or "the claim was given back")
-        beginning = _Beginning(
-            held,
-            DeliveryStart(
-                action_id=claim.action_id,
-                claim_token=claim.claim_token,
-                request_digest=request_digest,
-            ),
-        )
+        self._checkpoint("before_begin")
+        done = threading.Event()
+        beginning = _Beginning(held, _start(claim, request_digest), done)
         self._beginner.put(beginning)
-        beginning.done.wait()
+        done.wait()
         if beginning.error is not None:
             raise beginning.error
-        delivery.begun = True
-        self._log(logging.DEBUG, "begun", delivery)
-        self._observers.tell("began", delivery)
+        if not delivery.begun:
+            self._has_begun(held)
+
+    def _begin_group(self, group: list[_Held]) -> None:
+        """Begin those deliveries whose handlers do not begin them."""
+        beginnings = []
+        for held in group:
+            if self._begins(held):
+                self._checkpoint("before_begin")
+                beginnings.append(_Beginning(held, _start(held.delivery.claim)))
+        self._begin_batch(beginnings)
+        for beginning in beginnings:
+            beginning.held.refused = beginning.error
+            if beginning.error is None:
+                self._has_begun(beginning.held)
+
+    def _has_begun(self, held: _Held) -> None:
+        held.delivery.begun = True
+        self._log(logging.DEBUG, "begun", held.delivery)
+        self._observers.tell("began", held.delivery)
         self._checkpoint("begun")
 
     def _begin_batch(self, beginnings: list[_Beginning]) -> None:
@@ -891,7 +1068,8 @@ class Worker:
             raise
         finally:
             for each in beginnings:
-                each.done.set()
+                if each.done is not None:
+                    each.done.set()
 
     def _given_up(self, beginning: _Beginning) -> bool:
         """Whether it is too late to begin: nothing is sent, so nothing is lost."""
@@ -906,7 +1084,7 @@ class Worker:
         if len(beginnings) > 1:
             with (
                 contextlib.suppress(SynapsorError, database_errors.LockNotAvailable),
-                self._transaction() as (client, _clock),
+                self._transaction() as client,
             ):
                 rows = client.begin_deliveries([each.start for each in beginnings])
                 begun = {row.action_id for row in rows}
@@ -914,7 +1092,7 @@ class Worker:
             if each.start.action_id in begun:
                 continue
             try:
-                with self._transaction() as (client, _clock):
+                with self._transaction() as client:
                     client.begin_delivery(
                         each.start.action_id,
                         each.start.claim_token,
@@ -981,7 +1159,7 @@ class Worker:
         return [(held, replace(confirmation, response=None))]
 
     def _confirm(self, items: list[tuple[_Held, Confirmation]]) -> None:
-        with self._transaction() as (client, _clock):
+        with self._transaction() as client:
             results = client.confirm_external_actions([each for _held, each in items])
         self._checkpoint("confirmed")
         for (held, confirmation), result in zip(items, results, strict=True):
@@ -1007,13 +1185,13 @@ class Worker:
                 )
             if confirmation.status == "failed":
                 self._notify(held.delivery.claim.queue)  # another try may be due at once
-            self._let_go(held)
-        self._run_due_steps()
+        self._let_go(*(held for held, _confirmation in items))
+        self._follower.put(None)
 
-    def _run_due_steps(self) -> None:
+    def _run_due_steps(self, _outcomes: list[None]) -> None:
         """Go on with what the outcomes have made due, so that nobody waits for housekeeping."""
         try:
-            with self._transaction() as (client, _clock):
+            with self._transaction() as client:
                 client.run_due_steps()
         except (SynapsorError, psycopg.Error) as error:
             # the outcomes are recorded; housekeeping tries again
@@ -1022,13 +1200,8 @@ class Worker:
     # giving back
 
     def _release_waiting(self) -> None:
-        while True:
-            try:
-                held = self._todo.get_nowait()
-            except queue.Empty:
-                return
-            if held is not None:
-                self._release(held, because="the worker stops")
+        for held in self._waiting.clear():
+            self._release(held, because="the worker stops")
 
     def _release(
         self,
@@ -1046,7 +1219,7 @@ class Worker:
         error: Exception | None = None
         while not self._over.is_set():
             try:
-                with self._transaction() as (client, _clock):
+                with self._transaction() as client:
                     action = client.release_claim(
                         delivery.action_id,
                         delivery.claim.claim_token,
@@ -1095,7 +1268,7 @@ class Worker:
     def _renew(self, held: _Held) -> None:
         delivery = held.delivery
         try:
-            with self._transaction(max(1.0, delivery.remaining() / 3)) as (client, clock):
+            with self._transaction(max(1.0, delivery.remaining() / 3)) as client:
                 action = client.extend_claim(
                     delivery.action_id, delivery.claim.claim_token, lease=self._lease
                 )
@@ -1111,7 +1284,7 @@ class Worker:
                 self._cancel(held, _first_line(error))
         else:
             if action.lease_expires_at is not None:
-                held.renewed(clock.deadline(action.lease_expires_at), now=time.monotonic())
+                held.renewed(client.clock.deadline(action.lease_expires_at), now=time.monotonic())
 
     def _watch_loop(self) -> None:
         """Cancel what is about to lose its lease or has used up its time. No I/O in here."""
@@ -1150,6 +1323,7 @@ class Worker:
                 return
             held.abandoned = True
             self._abandoned += 1
+            self._unanswered -= 1
             del self._held[key]
             self._wake.notify_all()
         self._start(self._handle_loop)
@@ -1175,7 +1349,7 @@ class Worker:
         while not self._over.is_set():
             for name, chore in chores.items():
                 try:
-                    with self._transaction() as (client, _clock):
+                    with self._transaction() as client:
                         done = chore(client)
                 except (SynapsorError, psycopg.Error) as error:
                     if self._over.is_set():
@@ -1337,6 +1511,12 @@ class _AsyncHandlers:
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join(1.0)
                 self._loop = self._thread = None
+
+
+def _start(claim: Claim, request_digest: str | None = None) -> DeliveryStart:
+    return DeliveryStart(
+        action_id=claim.action_id, claim_token=claim.claim_token, request_digest=request_digest
+    )
 
 
 def _lines(queues: Sequence[str | Queue], *, reconcile: bool) -> list[_Line]:

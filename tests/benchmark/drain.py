@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psycopg
 from benchmark.scenarios import LEAN_CLAIM
-from synapsor_pg import Delivery, Outcome, Registry, Worker, succeeded
+from synapsor_pg import Delivery, Outcome, Queue, Registry, Worker, succeeded
 
 
 def drain_lean(dsn: str, batch: int) -> None:
@@ -33,7 +33,11 @@ def drain(dsn: str, batch: int) -> None:
         return succeeded()
 
     worker = Worker(
-        dsn, queues=["billing"], registry=registry, batch=batch, concurrency=min(batch, 10)
+        dsn,
+        queues=[Queue("billing", begin="claim")],  # the contract's provider deduplicates
+        registry=registry,
+        batch=batch,
+        concurrency=min(batch, 10),
     )
     begin()
     worker.run(until_idle=True, install_signals=False)

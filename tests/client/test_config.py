@@ -37,7 +37,7 @@ def test_the_documented_example_is_accepted(tmp_path: Path) -> None:
     example = text[text.index("dsn =") :].replace('listen_dsn = "…"', 'listen_dsn = "port=5433"')
     found = load(tmp_path, example, {"SYNAPSOR_DSN": "dbname=shop password=secret"})
     assert found.dsn == "dbname=shop password=secret"
-    assert [(each.name, each.weight) for each in found.queues] == [("billing", 3.0)]
+    assert found.queues == (config.Queue("billing", 3.0, "handler"),)
     assert (found.concurrency, found.batch, found.lease, found.reconcile) == (20, 50, 60.0, 5.0)
     assert found.timeouts == {"stripe/refunds.create": 20.0}
     assert (found.housekeeping, found.metrics_address) == (15.0, ("127.0.0.1", 9464))
@@ -46,6 +46,7 @@ def test_the_documented_example_is_accepted(tmp_path: Path) -> None:
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     assert load(tmp_path, '[[queues]]\nname = "q"') == WorkerConfig(queues=(config.Queue("q"),))
+    assert load(tmp_path, '[[queues]]\nname = "q"\nbegin = "claim"').queues[0].begin == "claim"
     off = 'reconcile = false\n[[queues]]\nname = "q"\n[housekeeping]\nenabled = false'
     found = load(tmp_path, off)
     assert (found.reconcile, found.housekeeping) == (None, None)
@@ -66,6 +67,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         [[queues]]
         name = "billing"
         wait = 3
+        begin = "never"
         [timeouts]
         refunds = 3
         "stripe/refunds.create" = "long"
@@ -89,6 +91,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
             "colour",
             "queues[0].weight",
             "queues[1].name",
+            "queues[1].begin",
             "queues[1].wait",
             "timeouts.refunds",
             "timeouts.stripe/refunds.create",

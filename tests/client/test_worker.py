@@ -109,6 +109,81 @@ def test_a_handler_may_begin_by_itself(workshop: Workshop) -> None:
     assert seen[1] is not None
 
 
+def begun(workshop: Workshop, actions: list[str]) -> int:
+    found = workshop.read(
+        "select from synapsor.synapsor_external_actions"
+        " where action_id = any(%s) and delivery_started_at is not null",
+        actions,
+    )
+    return len(found)
+
+
+def test_what_waits_for_a_thread_has_not_begun(workshop: Workshop) -> None:
+    busy, leave = threading.Semaphore(0), threading.Event()
+
+    def update(_delivery: Delivery) -> Outcome:
+        busy.release()
+        leave.wait(20)
+        return succeeded()
+
+    handle(workshop, update)
+    actions = workshop.propose(8)
+    with workshop.working(batch=8, concurrency=3) as worker:
+        for _ in range(3):
+            assert busy.acquire(timeout=10)
+        assert (worker.status().held, begun(workshop, actions)) == (8, 3)
+        leave.set()
+        assert workshop.wait_for(actions) == ["succeeded"] * 8
+
+
+def test_a_queues_deliveries_may_begin_with_their_claim(workshop: Workshop) -> None:
+    seen: list[tuple[bool, bool, int]] = []
+    boundaries: list[str] = []
+
+    def update(delivery: Delivery) -> Outcome:
+        seen.append((delivery.begun, delivery.sent_before, begun(workshop, [delivery.action_id])))
+        return succeeded()
+
+    handle(workshop, update)
+    actions = workshop.propose(6)
+    queue = Queue(QUEUE, begin="claim")
+    with workshop.working(queues=[queue], batch=6, concurrency=2, checkpoint=boundaries.append):
+        assert workshop.wait_for(actions) == ["succeeded"] * 6
+    assert seen == [(True, False, 1)] * 6
+    assert workshop.events(actions[0]) == ["Queued", "Claimed", "Succeeded"]
+    assert (boundaries.count("begun"), boundaries.count("before_begin")) == (6, 0)
+
+
+def test_what_began_with_its_claim_is_not_given_back(workshop: Workshop) -> None:
+    """A release would count as a delivery that may have been made, and park what cannot repeat."""
+    workshop.declare(idempotency={"key": "{tenant_id}:{contact}", "idempotent": False})
+    started = threading.Event()
+
+    def update(_delivery: Delivery) -> Outcome:
+        started.set()
+        time.sleep(0.1)
+        return succeeded()
+
+    handle(workshop, update)
+    actions = workshop.propose(5)
+    queue = Queue(QUEUE, begin="claim")
+    with workshop.working(queues=[queue], batch=5, concurrency=1):
+        assert started.wait(10)
+    assert workshop.statuses(actions) == ["succeeded"] * 5
+
+
+def test_the_digest_of_what_began_with_its_claim_is_kept(workshop: Workshop) -> None:
+    def update(delivery: Delivery) -> Outcome:
+        delivery.begin(str(delivery.attempt) * 64)
+        return failed("busy", retryable=True)
+
+    handle(workshop, update, begin="manual")
+    [action] = workshop.propose()
+    with workshop.working(queues=[Queue(QUEUE, begin="claim")]):
+        assert workshop.wait_for([action]) == ["unknown"]
+    assert workshop.action(action)["error_code"] == "SY024"
+
+
 def test_another_request_under_the_same_key_is_not_sent_but_left_to_a_person(
     workshop: Workshop,
 ) -> None:

@@ -204,9 +204,9 @@ def idle(workshop: Workshop, wire: Wire, options: dict[str, Any], seconds: float
     with Running(worker):
         wait_until(lambda: worker.status().reached_database_at is not None)
         time.sleep(1.0)
-        before, began = wire.commits, time.monotonic()
+        before, began = wire.transactions, time.monotonic()
         time.sleep(seconds)
-        return (wire.commits - before) / (time.monotonic() - began)
+        return (wire.transactions - before) / (time.monotonic() - began)
 
 
 @pytest.mark.parametrize("listen", [True, False])

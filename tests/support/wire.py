@@ -23,7 +23,7 @@ class Wire:
 
     ``cut`` resets every connection. ``freeze`` makes them half-open: the peer's kernel goes on
     acknowledging, and nothing ever comes back; connections made later are not touched by it.
-    ``commits`` counts the transactions that passed.
+    ``transactions`` counts those that have ended; a connection's first counts its beginning.
     """
 
     def __init__(self, database: Database) -> None:
@@ -32,7 +32,7 @@ class Wire:
         self._target = str(database.cluster.socket / f".s.PGSQL.{PORT}")
         self._lock = threading.Lock()
         self._open: list[tuple[socket.socket, socket.socket, threading.Event]] = []
-        self.commits = 0
+        self.transactions = 0
         self._refusing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -108,8 +108,8 @@ class Wire:
             while data := source.recv(65536):
                 if frozen.is_set():
                     continue  # read, and lost
-                if source.family == socket.AF_INET:
-                    self.commits += data.count(b"COMMIT")
+                if source.family == socket.AF_UNIX:
+                    self.transactions += data.count(b"Z\0\0\0\5I")  # ReadyForQuery, idle
                 target.sendall(data)
         if not frozen.is_set():
             with self._lock:
