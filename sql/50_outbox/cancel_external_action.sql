@@ -7,28 +7,35 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     open constant synapsor.open_external_actions := synapsor._lock_action(action_id);
-    current constant synapsor.external_action := synapsor._external_action(action_id, false);
+    proposer text;
+    current synapsor.external_action;
 begin
-    if current.principal is distinct from synapsor._session() ->> 'principal'
+    select invocation.actor into strict proposer
+    from synapsor.action_invocations as invocation
+    where invocation.action_id = cancel_external_action.action_id;
+    if proposer is distinct from synapsor._session() ->> 'principal'
         and not synapsor._caller_has('synapsor_approver') and not synapsor._caller_has('synapsor_admin')
     then
         raise exception using
             errcode = 'SY007',
-            message = format('action %s was proposed by another principal', current.action_id),
+            message = format('action %s was proposed by another principal', action_id),
             hint = 'Its proposer, an approver or an administrator may cancel it.';
     end if;
-    if current.status = 'cancelled' then
-        return current;
+    if open.action_id is null then
+        current := synapsor._external_action(action_id, false);
+        if current.status = 'cancelled' then
+            return current;
+        end if;
     end if;
     if open.action_id is null or open.status = 'unknown' or open.delivery_started_at is not null
         or open.deliveries_lost > 0 or (open.status = 'claimed' and open.purpose = 'reconcile')
     then
         raise exception using
             errcode = 'SY014',
-            message = format('action %s can no longer be cancelled', current.action_id),
+            message = format('action %s can no longer be cancelled', action_id),
             detail = case
                 when open.action_id is null then format('It is %s.', current.status)
-                else format('It is %s and its delivery has begun: the provider may have performed it.', current.status)
+                else format('It is %s and its delivery has begun: the provider may have performed it.', open.status)
             end,
             hint = 'What was performed is undone by an action of its own, such as a compensation.';
     end if;

@@ -77,6 +77,10 @@ begin
         perform synapsor._release_steps(invocation.run_id, request.risk_role, invocation.created_at);
     end if;
     contract := synapsor._contract_of(open);
+    if contract.decides or contract.kind <> 'external' then
+        -- Opened once, not at every look.
+        contract.definition := contract.definition || '{}';
+    end if;
     if contract.decides then
         -- What the policies said of the proposal may be another thing now.
         decision := synapsor._evaluate_policies(
