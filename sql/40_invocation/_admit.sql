@@ -34,7 +34,11 @@ declare
     recorded_ids text[];
     are_all_recorded boolean;
     decisions synapsor.policy_decision[];
-    straight_to text := case when is_external then 'queued' else 'pending' end;
+    straight_to text := case
+        when contract.approval_required and contract.approval_unless is null then 'proposed'
+        when is_external then 'queued'
+        else 'pending'
+    end;
     -- By ordinal; null where all of them go straight on.
     statuses text[];
     -- What a workflow contract demands because of the risk of the run.
@@ -56,7 +60,7 @@ begin
             straight_to := 'proposed';
         end if;
     end if;
-    if not contract.decides and (contract.approval_required or straight_to = 'proposed') then
+    if not contract.decides and contract.approval_required and straight_to <> 'proposed' then
         statuses := (synapsor._decide_each(contract, session, bound, null, straight_to, raises)).statuses;
     end if;
 
@@ -91,7 +95,7 @@ begin
         from synapsor._decide_each(contract, session, bound, recorded_ids, straight_to, raises) as decided;
     end if;
 
-    if statuses && '{proposed,queued}' or statuses is null and is_external then
+    if statuses && '{proposed,queued}' or statuses is null and straight_to <> 'pending' then
         insert into synapsor.open_external_actions (
             action_id, tenant_id, contract_id, account_id, last_sequence, status, position, rank, available_at,
             queued_at, expires_at, queue, ordering_key, reports_to
@@ -122,7 +126,7 @@ begin
             where kept.status in ('proposed', 'queued');
         end if;
     end if;
-    if 'proposed' = any(statuses) then
+    if coalesce('proposed' = any(statuses), straight_to = 'proposed') then
         insert into synapsor.approval_requests (
             action_id, tenant_id, role, approvals_required, separate_duties, reason, expires_at, requested_at, session,
             risk, risk_role
@@ -135,10 +139,12 @@ begin
             case when not is_external then _admit.session end, demand.risk, demand.approval_role
         from unnest(bound) as parameters
         left join lateral (select (decisions[parameters.ordinal]).*) as decision on true
-        where statuses[parameters.ordinal] = 'proposed'
+        where coalesce(statuses[parameters.ordinal], straight_to) = 'proposed'
             and (are_all_recorded or parameters.action_id = any(recorded_ids));
     end if;
-    if is_external and recorded_ids <> '{}' and due_at <= admitted_at and coalesce('queued' = any(statuses), true) then
+    if is_external and recorded_ids <> '{}' and due_at <= admitted_at
+        and coalesce('queued' = any(statuses), straight_to = 'queued')
+    then
         perform synapsor._wake_workers(contract.queue);
     end if;
 
