@@ -48,7 +48,8 @@ create or replace function synapsor._enter_lanes_at_once(
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '20ms'
+-- Other lanes are held meanwhile, by whose holders nobody may be kept waiting.
+set lock_timeout = '2ms'
 as $function$
 declare
     behind text[];
@@ -105,7 +106,10 @@ begin
     insert into synapsor.ordering_lanes (tenant_id, queue, ordering_key)
     select distinct open.tenant_id, open.queue, open.ordering_key
     from synapsor.open_external_actions as open
-    where open.action_id = any(behind)
+    where open.action_id = any(behind) and not exists (
+        select from synapsor.ordering_lanes as lane
+        where lane.tenant_id = open.tenant_id and lane.queue = open.queue and lane.ordering_key = open.ordering_key
+    )
     order by open.tenant_id, open.queue, open.ordering_key
     on conflict on constraint ordering_lanes_pkey do nothing;
     locked := array(
