@@ -148,6 +148,9 @@ def _duration(value: timedelta | float | None) -> timedelta | None:
     return timedelta(seconds=value) if isinstance(value, (int, float)) else value
 
 
+_MAKING = threading.Lock()
+
+
 class Delivery:
     """One claimed action on its way to the provider: what a handler is given.
 
@@ -162,10 +165,24 @@ class Delivery:
         self.claim = claim
         self.deadline = deadline
         self.begun = False
-        self.cancelled = threading.Event()
         self.cancelled_because: str | None = None
         self._begin = begin
         self._has_digest = False
+        self._cancelled: threading.Event | None = None
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set when the handler must stop; made when first asked for, since few are."""
+        if self._cancelled is None:
+            with _MAKING:
+                if self._cancelled is None:
+                    self._cancelled = threading.Event()
+        return self._cancelled
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether ``cancelled`` is set."""
+        return self._cancelled is not None and self._cancelled.is_set()
 
     @property
     def action_id(self) -> str:

@@ -6,6 +6,7 @@ A newer extension may return further columns; they are ignored here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -420,14 +421,12 @@ def rows_of(model: type[Model]) -> Callable[[Cursor[Any]], Callable[[Sequence[An
     names = frozenset(model.__annotations__)
 
     def factory(cursor: Cursor[Any]) -> Callable[[Sequence[Any]], Model]:
-        known = [
-            (column.name, position)
-            for position, column in enumerate(cursor.description or ())
-            if column.name in names
-        ]
+        columns = [column.name for column in cursor.description or ()]
+        known = [name for name in columns if name in names]
+        pick = itemgetter(*(columns.index(name) for name in known))
 
         def make(values: Sequence[Any]) -> Model:
-            return model(**{name: values[position] for name, position in known})
+            return model(**dict(zip(known, pick(values), strict=True)))
 
         return make
 

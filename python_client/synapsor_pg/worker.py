@@ -108,6 +108,9 @@ ABANDON = 5.0
 AHEAD = 0.05
 """How many seconds of work may wait here while more is claimed: those who claim are never idle."""
 
+NOTHING_DUE = 0.02
+"""How long, in seconds, not to ask again when no outcome had made anything due."""
+
 SAID_AGAIN = 60.0
 """How long, in seconds, the same notice of the database is not logged again."""
 
@@ -860,7 +863,7 @@ class Worker:
             and registration.begin == "auto"
             and claim.purpose == "deliver"
             and not self._stop.is_set()
-            and not held.delivery.cancelled.is_set()
+            and not held.delivery.is_cancelled
         )
 
     def _handle(self, held: _Held) -> None:
@@ -869,7 +872,7 @@ class Worker:
         if self._stop.is_set() and not delivery.begun:
             self._release(held, because="the worker stops")
             return
-        if delivery.cancelled.is_set():
+        if delivery.is_cancelled:
             self._let_go(held)
             return
         registration = self._registry.get(claim.provider, claim.operation)
@@ -1017,7 +1020,7 @@ class Worker:
         claim = delivery.claim
         with self._wake:
             held = self._held.get((claim.action_id, claim.claim_token))
-        if held is None or delivery.cancelled.is_set() or self._over.is_set():
+        if held is None or delivery.is_cancelled or self._over.is_set():
             raise ClaimLostError(delivery.cancelled_because or "the claim was given back")
         self._checkpoint("before_begin")
         done = threading.Event()
@@ -1192,10 +1195,13 @@ class Worker:
         """Go on with what the outcomes have made due, so that nobody waits for housekeeping."""
         try:
             with self._transaction() as client:
-                client.run_due_steps()
+                done = client.run_due_steps()
         except (SynapsorError, psycopg.Error) as error:
             # the outcomes are recorded; housekeeping tries again
             LOG.warning("run_due_steps failed: %s", _first_line(error))
+        else:
+            if not done:
+                self._over.wait(NOTHING_DUE)
 
     # giving back
 
@@ -1263,7 +1269,7 @@ class Worker:
     @staticmethod
     def _renewable(held: _Held, now: float) -> bool:
         timed_out = held.timeout_at is not None and held.timeout_at <= now and not held.answered
-        return not held.delivery.cancelled.is_set() and not timed_out
+        return not held.delivery.is_cancelled and not timed_out
 
     def _renew(self, held: _Held) -> None:
         delivery = held.delivery
@@ -1297,7 +1303,7 @@ class Worker:
                 held_now = list(self._held.values())
             next_at = now + 0.5  # a time-out begins with its handler, not with the claim
             for held in held_now:
-                if held.delivery.cancelled.is_set():
+                if held.delivery.is_cancelled:
                     if now >= held.delivery.deadline + ABANDON:
                         self._abandon(held)
                     continue
@@ -1331,7 +1337,7 @@ class Worker:
 
     def _cancel(self, held: _Held, because: str) -> None:
         delivery = held.delivery
-        if not delivery.cancelled.is_set():
+        if not delivery.is_cancelled:
             delivery.cancelled_because = because
             delivery.cancelled.set()
             self._log(logging.WARNING, "cancelled", delivery, error=because)
@@ -1477,7 +1483,7 @@ class _AsyncHandlers:
             except TimeoutError:
                 if future.done():
                     raise  # the handler's own
-                if delivery.cancelled.is_set():
+                if delivery.is_cancelled:
                     future.cancel()
 
     def _running(self) -> asyncio.AbstractEventLoop:
