@@ -2,9 +2,10 @@
 -- queued, as proposed where approval is asked for, or as pending where an atomic action is performed
 -- next. Returned in the order given. A key that is held already answers with its action when the
 -- payload is the same, and is refused when it is another. With raises a blocking policy or a refused
--- key raises; without, the row says so. A proposal is shown to whoever asked for it, and refused where
--- its key is held by what will not be performed. Of what is no proposal the row tells at least the
--- action, its status and whether it is new, or the error and, as the response, its violations.
+-- key raises; without, the row says so. A proposal, of which the arguments as given are passed too, is
+-- shown to whoever asked for it, and refused where its key is held by what will not be performed. Of
+-- what is no proposal the row tells at least the action, its status and whether it is new, or the error
+-- and, as the response, its violations.
 create or replace function synapsor._admit(
     contract synapsor.action_contracts,
     session jsonb,
@@ -17,7 +18,7 @@ create or replace function synapsor._admit(
     raises boolean,
     reports_to text default null,
     retry jsonb default null,
-    is_proposal boolean default false
+    proposed_arguments jsonb[] default null
 )
 returns setof synapsor.external_action
 language plpgsql
@@ -28,6 +29,7 @@ declare
     due_at constant timestamptz := greatest(scheduled_at, admitted_at);
     tenant constant text := session ->> 'tenant_id';
     is_external constant boolean := contract.kind = 'external';
+    is_proposal constant boolean := proposed_arguments is not null;
     sees_hidden boolean;
     redacts boolean;
     step_keys text[];
@@ -162,8 +164,12 @@ begin
                 return next admitted;
                 continue;
             end if;
-            intent := asked.intent::jsonb;
-            arguments := intent -> 'arguments';
+            if sees_hidden or not asked.is_verbatim then
+                intent := asked.intent::jsonb;
+            end if;
+            arguments := case
+                when asked.is_verbatim then proposed_arguments[asked.ordinal] else intent -> 'arguments'
+            end;
             if not sees_hidden and contract.redacted_fields <> '{}' then
                 arguments := synapsor._redact(arguments, contract.redacted_fields);
             end if;

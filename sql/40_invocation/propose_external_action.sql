@@ -42,7 +42,7 @@ begin
     into proposed
     from synapsor._admit(
         contract, session, bound, joined_run, step_key, correlation_id, causation_id, scheduled_at,
-        raises => true, is_proposal => true
+        raises => true, proposed_arguments => array[arguments]
     ) as admitted;
     return proposed;
 end;

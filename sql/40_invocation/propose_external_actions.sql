@@ -42,7 +42,9 @@ begin
             contract, session, coalesce(arguments, '{}'), idempotency_keys, joined_run, correlation_id, null,
             scheduled_at
         ),
-        joined_run, step_key, correlation_id, null, scheduled_at, raises => true, is_proposal => true
+        joined_run, step_key, correlation_id, null, scheduled_at, raises => true,
+        -- Counted from 1, wherever the caller's array begins.
+        proposed_arguments => coalesce(arguments[:], '{}')
     ) as admitted;
 end;
 $function$;

@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(218);
+select plan(219);
 
 create function tests.session_of(principal text, extra jsonb default '{}')
 returns void
@@ -1274,6 +1274,24 @@ select is(
         '{"note": "é\u0007\"", "partial": false, "charge_id": "ch_4", "amount_cents": 0}'
     ]::jsonb[],
     'as they are stored'
+);
+select is(
+    (select array_agg(proposed.arguments order by proposed.ordinality)
+    from synapsor.propose_external_actions(
+        'billing.filled',
+        '[5:7]={
+            "{\"charge_id\": \"ch_1\", \"amount_cents\": 9, \"note\": \"a\", \"partial\": true}",
+            "{\"charge_id\": \"ch_2\", \"amount_cents\": 9}",
+            "{\"charge_id\": \"ch_3\", \"amount_cents\": 9, \"note\": \"c\", \"partial\": false}"
+        }',
+        array['first', 'second', 'third']
+    ) with ordinality as proposed),
+    array[
+        '{"charge_id": "ch_1", "amount_cents": 9, "note": "a", "partial": true}',
+        '{"charge_id": "ch_2", "amount_cents": 9, "note": "none", "partial": true}',
+        '{"charge_id": "ch_3", "amount_cents": 9, "note": "c", "partial": false}'
+    ]::jsonb[],
+    'as well as of many, wherever the array of the caller begins'
 );
 reset session authorization;
 
