@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from client.workshop import CONTRACT, QUEUE, Workshop
+from client.workshop import CONTRACT, QUEUE, Workshop, wait_until
 from crash.provider import Provider
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from support.database import Database
 
 WORKER = Path(__file__).with_name("worker_process.py")
@@ -73,7 +77,8 @@ def test_killed_at(workshop: Workshop, boundary: str) -> None:
             start(workshop, SINGLE, repeats, boundary),
         ]
         assert [ended(victim) for victim in victims] == [-signal.SIGKILL] * 2
-        take_over(workshop, dedupes, repeats, [keyed, single])
+        with successor(workshop, dedupes, repeats):
+            workshop.wait_for([keyed, single])
 
     assert workshop.action(keyed)["status"] == "succeeded"
     assert list(dedupes.effects.values()) == [1]
@@ -83,18 +88,74 @@ def test_killed_at(workshop: Workshop, boundary: str) -> None:
     ) == WITHOUT_KEYS[boundary]
 
 
-def take_over(workshop: Workshop, dedupes: Provider, repeats: Provider, actions: list[str]) -> None:
+def test_killed_in_the_middle_of_a_saga(workshop: Workshop) -> None:
+    """Whatever a worker had in hand when it died, each effect and each undoing happens once."""
+    workshop.declare(lease="1 s", action="crm.restore_contact", operation="contacts.restore")
+    below: list[dict[str, Any]] = [
+        {
+            "Name": "Fails",
+            "Handler": {"Type": "EmptyHandler", "Config": {"Values": {"ReturnStatus": "Failed"}}},
+        }
+    ]
+    for contact in ("second", "first"):
+        below = [
+            {
+                "Name": contact,
+                "Handler": {"Type": "action:crm.update_contact"},
+                "Parameters": {"Values": {"contact": contact}},
+                "Compensation": {
+                    "action": "crm.restore_contact",
+                    "parameters": {"contact": "{parameters.contact}"},
+                },
+                "Actions": below,
+            }
+        ]
+    with workshop.superuser() as admin:
+        admin.execute(
+            "select synapsor.declare_plan(%s)", (json.dumps({"Name": "saga", "Actions": below}),)
+        )
+    with workshop.client("test_caller") as caller:
+        run = caller.start_plan("saga").run_id
+
+    with Provider() as provider:
+        for boundary in (
+            "sent@contacts.update",
+            "confirmed@contacts.update",
+            "answered@contacts.restore",
+            "confirmed@contacts.restore",
+        ):
+            victim = start(workshop, QUEUE, provider, boundary)
+            assert ended(victim) == -signal.SIGKILL
+        with successor(workshop, provider, provider):
+            wait_until(lambda: state_of(workshop, run) != "compensating")
+
+    assert state_of(workshop, run) == "compensated"
+    assert len(provider.effects) == 4
+    assert set(provider.effects.values()) == {1}
+    assert provider.requests.total() > 4, "nothing was delivered again"
+
+
+def state_of(workshop: Workshop, run: str) -> str:
+    with workshop.superuser() as admin:
+        row = admin.execute("select state from synapsor.runs where run_id = %s", (run,)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+@contextlib.contextmanager
+def successor(workshop: Workshop, dedupes: Provider, repeats: Provider) -> Iterator[None]:
     """Another worker finishes what the killed ones left, as soon as their leases are over."""
     import requests
     from synapsor_pg import Delivery, Outcome, succeeded
 
-    def update(delivery: Delivery) -> Outcome:
+    def deliver(delivery: Delivery) -> Outcome:
         provider = dedupes if delivery.claim.queue == QUEUE else repeats
         answer = requests.post(
             provider.address, headers={"Idempotency-Key": delivery.idempotency_key}, timeout=5
         )
         return succeeded({"status": answer.status_code})
 
-    workshop.registry.handler("crm", "contacts.update")(update)
+    for operation in ("contacts.update", "contacts.restore"):
+        workshop.registry.handler("crm", operation)(deliver)
     with workshop.working("test_worker_b", queues=[QUEUE, SINGLE]):
-        workshop.wait_for(actions)
+        yield
