@@ -21,22 +21,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from benchmark import peers, plans, report  # noqa: E402
 from benchmark.laboratory import CONTENDERS, CORES, FULL, QUICK, SETTINGS, Bench, run  # noqa: E402
+from benchmark.processes import FailedError  # noqa: E402
 from benchmark.scenarios import SCENARIOS  # noqa: E402
 from support.cluster import REPOSITORY, Cluster, bindir, roomy_root  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmark.peers import Peer
     from benchmark.scenarios import Scenario
@@ -44,11 +48,23 @@ if TYPE_CHECKING:
 RESULTS = REPOSITORY / "build/benchmark"
 RECORDED = HERE / "ratios.json"
 
+SECOND_LOOKS = 2
+FAILURES = (RuntimeError, AssertionError, FailedError, psycopg.Error)
+
+
+def sweep() -> None:
+    """Remove the clusters of runs that were killed."""
+    for directory in roomy_root().glob("benchmark-*"):
+        if not Path("/proc", directory.name.removeprefix("benchmark-")).exists():
+            Cluster(directory).delete()
+
 
 def tell(progress: str) -> None:
-    """Show what is going on, on one line of the terminal."""
+    """Show what is going on: on one line of the terminal, or on a line each."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{progress}", end="", file=sys.stderr, flush=True)
+    elif progress:
+        print(f"{datetime.now(UTC):%H:%M:%S}  {progress}", file=sys.stderr, flush=True)
 
 
 def find_peers(bench: Bench) -> tuple[dict[Peer, str], dict[str, str]]:
@@ -66,55 +82,69 @@ def find_peers(bench: Bench) -> tuple[dict[Peer, str], dict[str, str]]:
     return found, missing
 
 
-def measure_peer(bench: Bench, peer: Peer, verb: str) -> float:
-    """Let a peer do what a scenario asks, and leave nothing behind."""
-    amount = bench.effort.through_clients
-    if verb == "enqueue":
-        amount //= 5
-    if verb == "drain":
-        peers.measure(peer, bench.cluster, "enqueue_batch", amount, 1000)
-        return peers.measure(peer, bench.cluster, "drain", amount)
-    rate = peers.measure(peer, bench.cluster, verb, amount, 1000)
-    peers.measure(peer, bench.cluster, "drain", amount)
-    return rate
+@dataclass
+class Findings:
+    """What was measured so far, and what could not be, and why."""
+
+    samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[report.Line]:
+        return [
+            report.Line(
+                scenario.name,
+                scenario.unit,
+                scenario.target,
+                scenario.less_is_better,
+                self.samples[scenario.name],
+                "once" if scenario.once else "peers once" if scenario.peers_once else "",
+            )
+            for scenario in SCENARIOS
+            if scenario.name in self.samples and scenario.name not in self.broken
+        ]
 
 
 def measure(
-    bench: Bench, chosen: Sequence[Scenario], found: dict[Peer, str], missing: dict[str, str]
-) -> list[report.Line]:
-    samples: dict[str, dict[str, list[float]]] = {scenario.name: {} for scenario in chosen}
+    bench: Bench, chosen: Sequence[Scenario], found: dict[Peer, str], findings: Findings
+) -> None:
+    """Measure everything; what fails is told and does not take the rest with it."""
     for repetition in range(1, bench.effort.repetitions + 1):
         for scenario in chosen:
-            if scenario.once and repetition > 1:
+            if scenario.name in findings.broken or (scenario.once and repetition > 1):
                 continue
-            tell(f"{repetition}/{bench.effort.repetitions}  {scenario.name}")
-            measured = samples[scenario.name]
-            for contender in CONTENDERS:
-                value = scenario.measure(bench, contender)
+            progress = f"{repetition}/{bench.effort.repetitions}  {scenario.name}"
+            tell(progress)
+            try:
+                values = [scenario.measure(bench, contender) for contender in CONTENDERS]
+            except FAILURES as error:
+                findings.broken[scenario.name] = f"{type(error).__name__}: {error}"
+                bench.start_anew()
+                continue
+            measured = findings.samples.setdefault(scenario.name, {})
+            for contender, value in zip(CONTENDERS, values, strict=True):
                 measured.setdefault(contender.name, []).append(value)
-            for peer in list(found) if scenario.peers else ():
-                tell(f"{repetition}/{bench.effort.repetitions}  {scenario.name}: {peer.name}")
+            if scenario.peers is None or (scenario.peers_once and repetition > 1):
+                continue
+            for peer in found:
+                tell(f"{progress}: {peer.name}")
                 try:
-                    value = measure_peer(bench, peer, scenario.peers or "")
+                    value = scenario.peers(bench, peer)
                 except peers.UnavailableError as error:
-                    missing[peer.name] = f"{scenario.name}: {error}"
-                    del found[peer]
+                    findings.missing[f"{peer.name}, {scenario.name}"] = str(error)
+                    peers.prepare(peer, bench.cluster)
                 else:
                     measured.setdefault(peer.name, []).append(value)
     tell("")
-    for measured in samples.values():
-        for name in missing:
-            measured.pop(name, None)
-    return [
-        report.Line(
-            scenario.name,
-            scenario.unit,
-            scenario.target,
-            scenario.less_is_better,
-            samples[scenario.name],
-        )
-        for scenario in chosen
-    ]
+
+
+def measure_again(bench: Bench, findings: Findings, recorded: Mapping[str, float]) -> None:
+    """Measure again what seems to have fallen behind: one slow second is no regression."""
+    for _ in range(SECOND_LOOKS):
+        worse = report.regressions(findings.lines(), recorded)
+        if not worse:
+            return
+        measure(bench, [each for each in SCENARIOS if each.name in worse], {}, findings)
 
 
 def surroundings(bench: Bench) -> dict[str, Any]:
@@ -146,32 +176,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cluster = Cluster(roomy_root() / f"benchmark-{os.getpid()}")
     bench = Bench(cluster, effort)
     found: dict[Peer, str] = {}
-    missing: dict[str, str] = {}
+    findings = Findings()
+    # Killed or not, a run leaves no server behind; what a SIGKILL left, the next one removes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sweep()
     try:
         cluster.create(durable=True, settings=SETTINGS)
         bench.prepare()
         facts = surroundings(bench)
         if any(scenario.peers for scenario in chosen):
-            found, missing = find_peers(bench)
+            found, findings.missing = find_peers(bench)
         versions = {peer.name: version for peer, version in found.items()}
-        lines = measure(bench, chosen, found, missing)
+        measure(bench, chosen, found, findings)
+        if asked.quick and not asked.record:
+            measure_again(bench, findings, recorded())
         wants_plans = asked.only in "plans" and not asked.quick
         sizes = plans.measure(bench.dsn(), effort.repetitions) if wants_plans else []
     finally:
         cluster.delete()
+    lines = findings.lines()
+    unmeasured = findings.missing | findings.broken
     if lines:
         print(report.table(lines))
     if sizes:
         print(f"\n{plans.table(sizes)}")
     if versions:
         print("\npeers: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
-    for name, reason in missing.items():
+    for name, reason in unmeasured.items():
         print(f"not measured: {name} ({reason})")
     print(f"\n{effort.repetitions} repetitions, {CORES} cores, load {facts['load'][0]:.1f}")
     RESULTS.mkdir(parents=True, exist_ok=True)
     document = facts | {
         "peers": versions,
-        "not_measured": missing,
+        "not_measured": unmeasured,
         "scenarios": [asdict(line) for line in lines],
         "plans": [asdict(each) for each in sizes],
     }
@@ -179,19 +216,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     title = f"Ratio to the leanest schema, {facts['commit']}, {CORES} cores; longer is better"
     (RESULTS / "ratios.svg").write_text(report.chart(lines, title))
     print(f"details: {(RESULTS / 'results.json').relative_to(REPOSITORY)}, ratios.svg beside it")
-    return judge(lines, quick=asked.quick, record=asked.record)
+    return 1 if findings.broken else judge(lines, quick=asked.quick, record=asked.record)
+
+
+def recorded() -> dict[str, float]:
+    return json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
 
 
 def judge(lines: Sequence[report.Line], *, quick: bool, record: bool) -> int:
     """Hold a quick run to the recorded ratios, or record those of this one."""
-    recorded: dict[str, float] = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+    before = recorded()
     if record:
         now = {line.name: round(line.ratios[report.OURS], 3) for line in lines if line.ratios}
-        RECORDED.write_text(json.dumps(recorded | now, indent=2) + "\n")
+        RECORDED.write_text(json.dumps(before | now, indent=2) + "\n")
         print(f"recorded: {RECORDED.relative_to(REPOSITORY)}")
         return 0
-    worse = report.regressions(lines, recorded)
-    for one in worse:
+    worse = report.regressions(lines, before)
+    for one in worse.values():
         print(f"fell behind by a fifth or more: {one}", file=sys.stderr)
     return 1 if worse and quick else 0
 

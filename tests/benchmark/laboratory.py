@@ -81,7 +81,7 @@ FULL = Effort(
     batches=30,
     actions={1: 4000, 10: 20000, 100: 60000},
     metered=4000,
-    cold_starts=7,
+    cold_starts=25,
     calls=10_000,
     pickups=200,
     history=1_000_000,
@@ -94,7 +94,7 @@ QUICK = Effort(
     batches=8,
     actions={1: 200, 10: 2000, 100: 6000},
     metered=600,
-    cold_starts=3,
+    cold_starts=15,
     calls=1000,
     pickups=30,
     history=20_000,
@@ -176,6 +176,13 @@ class Bench:
         if left := self.unfinished(contender):
             self.pgbench(contender, "work", 1, f"--transactions={-(-left // 1000)}", batch=1000)
         assert self.unfinished(contender) == 0
+
+    def start_anew(self) -> None:
+        """Drop what a scenario that failed left."""
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            for contender in CONTENDERS:
+                connection.execute(f"delete from {contender.unfinished}")
+            connection.execute("delete from synapsor.ordering_lanes")
 
     def empty(self, contender: Contender) -> None:
         """Drop the adapter steps that atomic actions left: nobody delivers them here."""

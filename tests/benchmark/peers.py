@@ -1,9 +1,11 @@
 """The queues others use, installed from their registries into .run/peers and measured as they are.
 
-Each has a script in the folder peers: `<script> <verb> <amount> <batch>`, which prints actions per
-second. Verbs: prepare, enqueue (one at a time), enqueue_batch, drain (its own worker, with a
-handler that does nothing). The database is the one of libpq's variables. What cannot be installed
-is reported.
+Each has a script in the folder peers: `<script> <verb> <amount> <batch>`, a program as processes.py
+has them. Verbs: prepare, enqueue (one at a time), enqueue_batch, drain (its own worker, with a
+handler that does nothing; batch is how many it may have in hand, at most ten where it takes them
+one by one), and pickup, which prints instead how many milliseconds each of so many jobs waited for
+a worker that slept. The database is the one of libpq's variables. What cannot be installed, or
+fails, is reported.
 """
 
 from __future__ import annotations
@@ -17,15 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
+from benchmark.processes import PATIENCE, FailedError, run_together
 from psycopg import sql
 from support.cluster import PORT, RUN, SUPERUSER, Cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 HERE = Path(__file__).resolve().parent / "peers"
 HOME = RUN / "peers"
-PATIENCE = 600
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Peer:
     name: str
     script: str
     packages: tuple[str, ...]
+    divisor: int = 1
+    """Amounts that its worker must work off are divided by this: it does some hundreds a second."""
 
     @property
     def database(self) -> str:
@@ -48,10 +52,10 @@ class Peer:
 
 
 PEERS = (
-    Peer("procrastinate", "procrastinate_.py", ("procrastinate", "psycopg[binary]")),
+    Peer("procrastinate", "procrastinate_.py", ("procrastinate", "psycopg[binary]"), 5),
     Peer("pgqueuer", "pgqueuer_.py", ("pgqueuer", "asyncpg")),
-    Peer("absurd", "absurd_.py", ("absurd-sdk", "absurdctl", "psycopg[binary]")),
-    Peer("dbos", "dbos_.py", ("dbos", "psycopg[binary]")),
+    Peer("absurd", "absurd_.py", ("absurd-sdk", "absurdctl", "psycopg[binary]"), 5),
+    Peer("dbos", "dbos_.py", ("dbos", "psycopg[binary]"), 5),
     Peer("graphile-worker", "graphile.cjs", ("graphile-worker", "pg")),
     Peer("pg-boss", "boss.cjs", ("pg-boss",)),
 )
@@ -83,21 +87,37 @@ def prepare(peer: Peer, cluster: Cluster) -> None:
     """Give a peer an empty database with its own tables."""
     with psycopg.connect(cluster.dsn(), autocommit=True) as connection:
         name = sql.Identifier(peer.database)
-        connection.execute(sql.SQL("drop database if exists {}").format(name))
+        connection.execute(sql.SQL("drop database if exists {} with (force)").format(name))
         connection.execute(sql.SQL("create database {}").format(name))
-    measure(peer, cluster, "prepare", 0, 1)
+    _run(peer.command("prepare", 0, 1), _place(peer, cluster))
 
 
-def measure(peer: Peer, cluster: Cluster, verb: str, amount: int, batch: int = 1) -> float:
-    """Let a peer do something and return actions per second."""
-    place = {
+def measure(
+    peer: Peer,
+    cluster: Cluster,
+    verb: str,
+    amount: int,
+    *,
+    batch: int = 1,
+    processes: int = 1,
+    look: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """Let processes of a peer do something, each that much, and return what they print."""
+    command = peer.command(verb, amount, batch)
+    try:
+        return run_together(command, processes, _place(peer, cluster), look)
+    except (FailedError, OSError) as error:
+        raise UnavailableError(f"{verb}: {error}") from None
+
+
+def _place(peer: Peer, cluster: Cluster) -> dict[str, str]:
+    return {
         "PGHOST": str(cluster.socket),
         "PGPORT": str(PORT),
         "PGUSER": SUPERUSER,
         "PGDATABASE": peer.database,
         "NODE_PATH": str(HOME / "node_modules"),
     }
-    return float(_run(peer.command(verb, amount, batch), place).split()[-1])
 
 
 def _run(command: Sequence[str | Path], place: dict[str, str] | None = None) -> str:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 import statistics
-import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from benchmark import peer_scenarios
 from benchmark.laboratory import HERE, LEAN, SYNAPSOR, WARM_UP, rate
+from benchmark.processes import run_together
 from psycopg.types.json import Jsonb
 from synapsor_pg import Client, Delivery, Outcome, Registry, Worker, succeeded
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmark.laboratory import Bench, Contender
+    from benchmark.peers import Peer
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ class Scenario:
     """Whether bench-quick measures it too."""
     once: bool = False
     """Measured in one repetition only: it takes long."""
-    peers: str | None = None
-    """What peers do meanwhile: a verb of peers.py."""
+    peers: Callable[[Bench, Peer], float] | None = None
+    """What peers do meanwhile."""
+    peers_once: bool = False
+    """Peers are measured in one repetition only."""
 
 
 def propose(clients: int) -> Callable[[Bench, Contender], float]:
@@ -225,47 +228,63 @@ def memory(bench: Bench, contender: Contender) -> float:
     with psycopg.connect(bench.dsn("bench_caller"), autocommit=True) as connection:
         for _ in range(bench.effort.calls):
             connection.execute(statement, [time.time_ns()], prepare=True)
-        status = Path(f"/proc/{connection.info.backend_pid}/status").read_text()
+        held = peer_scenarios.private_memory(connection.info.backend_pid)
     bench.finish(contender)
-    held = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
-    assert held is not None
-    return int(held[1]) / 1024
+    return held
 
 
-def pickup(share: float) -> Callable[[Bench, Contender], float]:
-    """From commit to the handler of a worker that slept; for lean, to a listener that claimed."""
+class Pickup:
+    """How long actions wait for a worker that slept: one run tells median and slowest."""
 
-    def measure(bench: Bench, contender: Contender) -> float:
-        reached: list[float] = []
-        picked_up = threading.Event()
+    def __init__(self) -> None:
+        self.waits: dict[str, list[float]] = {}
 
-        def note() -> None:
-            reached.append(time.perf_counter())
-            picked_up.set()
+    def median(self, bench: Bench, contender: Contender) -> float:
+        return self._remember(contender, _pickups(bench, contender))
 
-        end, worker = (_lean_listener if contender is LEAN else _sleeping_worker)(bench, note)
-        waits = []
-        statement = _propose_statement(contender)
-        try:
-            with psycopg.connect(bench.dsn("bench_caller"), autocommit=True) as connection:
-                for number in range(bench.effort.pickups + 5):
-                    time.sleep(0.02)
-                    picked_up.clear()
-                    with connection.transaction():
-                        connection.execute(statement, [time.time_ns()], prepare=True)
-                        if contender is LEAN:
-                            connection.execute("notify lean_actions")
-                    committed = time.perf_counter()
-                    assert picked_up.wait(30)
-                    if number >= 5:
-                        waits.append(max(reached[-1] - committed, 0) * 1000)
-        finally:
-            end()
-            worker.join()
-        bench.finish(contender)
-        return sorted(waits)[min(int(share * len(waits)), len(waits) - 1)]
+    def peers_median(self, bench: Bench, peer: Peer) -> float:
+        return self._remember(peer, peer_scenarios.pickups(bench, peer))
 
-    return measure
+    def slowest(self, _bench: Bench, contender: Contender | Peer) -> float:
+        """All but the slowest in a hundred took no longer."""
+        waits = self.waits[contender.name]
+        return waits[min(int(0.99 * len(waits)), len(waits) - 1)]
+
+    def _remember(self, contender: Contender | Peer, waits: list[float]) -> float:
+        self.waits[contender.name] = sorted(waits)
+        return statistics.median(waits)
+
+
+def _pickups(bench: Bench, contender: Contender) -> list[float]:
+    """From commit to the handler; for lean, to a listener that claimed: milliseconds."""
+    reached: list[float] = []
+    picked_up = threading.Event()
+
+    def note() -> None:
+        reached.append(time.perf_counter())
+        picked_up.set()
+
+    end, worker = (_lean_listener if contender is LEAN else _sleeping_worker)(bench, note)
+    waits = []
+    statement = _propose_statement(contender)
+    try:
+        with psycopg.connect(bench.dsn("bench_caller"), autocommit=True) as connection:
+            for number in range(bench.effort.pickups + 5):
+                time.sleep(0.02)
+                picked_up.clear()
+                with connection.transaction():
+                    connection.execute(statement, [time.time_ns()], prepare=True)
+                    if contender is LEAN:
+                        connection.execute("notify lean_actions")
+                committed = time.perf_counter()
+                assert picked_up.wait(30)
+                if number >= 5:
+                    waits.append(max(reached[-1] - committed, 0) * 1000)
+    finally:
+        end()
+        worker.join()
+    bench.finish(contender)
+    return waits
 
 
 def _lean_listener(
@@ -333,23 +352,38 @@ def _arguments(number: int) -> dict[str, Any]:
     return {"charge_id": f"ch_{number}", "amount_cents": 2500, "note": "n" * 230}
 
 
-def client_enqueue(bench: Bench, contender: Contender) -> float:
-    """One at a time through a client, each committed."""
-    amount = bench.effort.through_clients // 5
-    began = time.perf_counter()
-    with psycopg.connect(bench.dsn("bench_caller"), autocommit=True) as connection:
-        client = Client(connection)
-        first = time.time_ns()
-        for number in range(first, first + amount):
-            if contender is LEAN:
-                connection.execute(
-                    "insert into lean.actions (payload) values (%s)", [Jsonb(_arguments(number))]
-                )
-            else:
-                client.propose_external_action("billing.issue_refund", _arguments(number))
-    spent = time.perf_counter() - began
-    bench.finish(contender)
-    return amount / spent
+def enqueue_one_by_one(contender: str, connection: psycopg.Connection[Any], amount: int) -> None:
+    """Through a client, each committed."""
+    client = Client(connection)
+    first = time.time_ns()
+    for number in range(first, first + amount):
+        if contender == LEAN.name:
+            connection.execute(
+                "insert into lean.actions (payload) values (%s)", [Jsonb(_arguments(number))]
+            )
+        else:
+            client.propose_external_action("billing.issue_refund", _arguments(number))
+
+
+def client_enqueue(processes: int) -> Callable[[Bench, Contender], float]:
+    """One at a time through clients, each a process of its own."""
+
+    def measure(bench: Bench, contender: Contender) -> float:
+        each = bench.effort.through_clients // (5 if processes == 1 else 10)
+        seconds = _client_processes(bench, contender, "enqueue", each, processes)
+        bench.finish(contender)
+        return each * processes / max(seconds)
+
+    return measure
+
+
+def _client_processes(
+    bench: Bench, contender: Contender, verb: str, number: int, processes: int
+) -> list[float]:
+    dsn = bench.dsn("bench_caller" if verb == "enqueue" else "bench_worker")
+    script = HERE / "client_process.py"
+    words = [sys.executable, script, contender.name, verb, dsn, str(number)]
+    return run_together(words, processes)
 
 
 def client_enqueue_batch(bench: Bench, contender: Contender) -> float:
@@ -384,33 +418,27 @@ def client_work(batch: int, processes: int) -> Callable[[Bench, Contender], floa
         amount = bench.effort.through_clients
         _enqueue(bench, contender, amount)
         bench.clean(contender)
-        script = HERE / "drain.py"
-        command = [
-            sys.executable,
-            str(script),
-            contender.name,
-            bench.dsn("bench_worker"),
-            str(batch),
-        ]
-        workers = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(processes)
-        ]
-        for worker in workers:
-            assert worker.stdout is not None
-            assert worker.stdout.readline() == "ready\n"
-        began = time.perf_counter()
-        for worker in workers:
-            assert worker.stdin is not None
-            worker.stdin.close()
-        for worker in workers:
-            assert worker.wait() == 0
-        spent = time.perf_counter() - began
+        seconds = _client_processes(bench, contender, "drain", batch, processes)
         assert bench.unfinished(contender) == 0
-        return amount / spent
+        return amount / max(seconds)
 
     return measure
 
+
+def client_held_open(bench: Bench, contender: Contender) -> float:
+    """The last of some rounds during which a snapshot stayed open, to the normal rate."""
+    round_of_work = client_work(100, 1)
+    normal = round_of_work(bench, contender)
+    with psycopg.connect(bench.dsn()) as holder:
+        holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        holder.execute("select count(*) from pg_class")
+        for _ in range(peer_scenarios.ROUNDS):
+            last = round_of_work(bench, contender)
+    bench.clean(contender)
+    return last / normal
+
+
+PICKUP = Pickup()
 
 SCENARIOS = (
     Scenario("propose, 1 client", "/s", "≥ .60x", propose(1)),
@@ -427,33 +455,108 @@ SCENARIOS = (
     Scenario("200 ordering keys, b100 w1", "/s", "", crowded("lanes", 1, 200)),
     Scenario("atomic, 1 client", "/s", "≥ .33x", atomic),
     Scenario("policy of 10 conditions", "µs", "≤ 50", ten_conditions, less_is_better=True),
-    Scenario("WAL per action", "bytes", "≤ 1600", wal_bytes, less_is_better=True),
-    Scenario("dead tuples per action", "", "", dead_tuples, less_is_better=True),
-    Scenario("cold first propose", "ms", "≤ 25", cold_start, less_is_better=True),
-    Scenario("memory of a connection", "MB", "", memory, less_is_better=True),
-    Scenario("pick-up, p50", "ms", "≤ 3", pickup(0.5), less_is_better=True, quick=False),
-    Scenario("pick-up, p99", "ms", "≤ 8", pickup(0.99), less_is_better=True, quick=False),
-    Scenario("snapshot held open, last fifth", "x", "≥ .90", held_open, quick=False),
-    Scenario("enqueue through clients", "/s", "", client_enqueue, quick=False, peers="enqueue"),
     Scenario(
-        "enqueue through clients, 1000 at once",
+        "WAL per action",
+        "bytes",
+        "≤ 1600",
+        wal_bytes,
+        less_is_better=True,
+        peers=peer_scenarios.wal_bytes,
+        peers_once=True,
+    ),
+    Scenario(
+        "dead tuples per action",
+        "rows",
+        "",
+        dead_tuples,
+        less_is_better=True,
+        peers=peer_scenarios.dead_tuples,
+        peers_once=True,
+    ),
+    Scenario("cold first propose", "ms", "≤ 25", cold_start, less_is_better=True),
+    Scenario(
+        "memory of a connection",
+        "MB",
+        "",
+        memory,
+        less_is_better=True,
+        peers=peer_scenarios.memory,
+        peers_once=True,
+    ),
+    Scenario(
+        "pick-up, p50",
+        "ms",
+        "≤ 3",
+        PICKUP.median,
+        less_is_better=True,
+        quick=False,
+        peers=PICKUP.peers_median,
+        peers_once=True,
+    ),
+    Scenario(
+        "pick-up, p99",
+        "ms",
+        "≤ 8",
+        PICKUP.slowest,
+        less_is_better=True,
+        quick=False,
+        peers=PICKUP.slowest,
+        peers_once=True,
+    ),
+    Scenario("snapshot held open, last fifth", "x", "≥ .90", held_open, quick=False),
+    Scenario(
+        "the same through own worker, b100",
+        "x",
+        "≥ .90",
+        client_held_open,
+        quick=False,
+        once=True,
+        peers=peer_scenarios.held_open,
+    ),
+    Scenario(
+        "enqueue through 1 client",
+        "/s",
+        "",
+        client_enqueue(1),
+        quick=False,
+        peers=peer_scenarios.enqueue(1),
+    ),
+    Scenario(
+        "enqueue through 8 clients",
+        "/s",
+        "",
+        client_enqueue(8),
+        quick=False,
+        peers=peer_scenarios.enqueue(8),
+        peers_once=True,
+    ),
+    Scenario(
+        "enqueue through a client, 1000 at once",
         "/s",
         "",
         client_enqueue_batch,
         quick=False,
-        peers="enqueue_batch",
+        peers=peer_scenarios.enqueue_batch,
     ),
-    Scenario(
-        "own worker, b100, 1 process",
-        "/s",
-        "≥ 10000",
-        client_work(100, 1),
-        quick=False,
-        peers="drain",
+    *(
+        Scenario(
+            f"own worker, b{batch} w{processes}",
+            "/s",
+            target,
+            client_work(batch, processes),
+            quick=False,
+            peers=peer_scenarios.drain(batch, processes),
+            peers_once=(batch, processes) != (100, 1),
+        )
+        for batch, processes, target in (
+            (1, 1, ""),
+            (1, 4, ""),
+            (10, 1, ""),
+            (10, 4, ""),
+            (100, 1, "≥ 10000"),
+            (100, 4, "≥ 25000"),
+        )
     ),
-    Scenario("own worker, b100, 4 processes", "/s", "≥ 25000", client_work(100, 4), quick=False),
-    Scenario("own worker, b10, 1 process", "/s", "", client_work(10, 1), quick=False),
-    Scenario("own worker, b1, 1 process", "/s", "", client_work(1, 1), quick=False),
     Scenario("backlog of 10,000, b10 w1", "/s", "", backlog(0), quick=False, once=True),
     Scenario("backlog of 100,000, b10 w1", "/s", "", backlog(1), quick=False, once=True),
     Scenario("backlog of 1,000,000, b10 w1", "/s", "", backlog(2), quick=False, once=True),

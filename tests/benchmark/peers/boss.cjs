@@ -1,6 +1,7 @@
-// pg-boss, through its own client. See peers.py for the verbs.
+// pg-boss, through its own client and worker. See peers.py for the verbs.
 const exported = require("pg-boss");
 const PgBoss = exported.PgBoss ?? exported.default ?? exported;
+const { ready, done, doneSince, pause } = require("./starting_gun.cjs");
 
 const [verb, amountText, batchText] = process.argv.slice(2);
 const amount = Number(amountText);
@@ -18,26 +19,43 @@ async function main() {
   });
   boss.on("error", console.error);
   await boss.start();
-  const began = process.hrtime.bigint();
-  if (verb === "prepare") {
-    await boss.createQueue("bench");
-  } else if (verb === "enqueue") {
-    for (let n = 0; n < amount; n++) await boss.send("bench", data);
-  } else if (verb === "enqueue_batch") {
-    for (let first = 0; first < amount; first += batch) {
-      await boss.insert(Array.from({ length: batch }, () => ({ name: "bench", data })));
+  if (verb === "prepare") await boss.createQueue("bench");
+  else if (verb === "pickup") await pickUp(boss);
+  else {
+    const began = ready();
+    if (verb === "enqueue") {
+      for (let n = 0; n < amount; n++) await boss.send("bench", data);
+    } else if (verb === "enqueue_batch") {
+      for (let first = 0; first < amount; first += batch) {
+        await boss.insert(Array.from({ length: batch }, () => ({ name: "bench", data })));
+      }
+    } else if (verb === "drain") {
+      for (;;) {
+        const jobs = await boss.fetch("bench", { batchSize: batch });
+        if (!jobs || jobs.length === 0) break;
+        await boss.complete("bench", jobs.map((job) => job.id));
+      }
     }
-  } else if (verb === "drain") {
-    for (;;) {
-      const jobs = await boss.fetch("bench", { batchSize: 100 });
-      if (!jobs || jobs.length === 0) break;
-      await boss.complete("bench", jobs.map((job) => job.id));
-    }
+    doneSince(began);
   }
-  const seconds = Number(process.hrtime.bigint() - began) / 1e9;
   await boss.stop({ graceful: false });
-  console.log(amount / seconds);
   process.exit(0);
+}
+
+async function pickUp(boss) {
+  let reached;
+  // It polls; half a second is the shortest that it accepts.
+  await boss.work("bench", { pollingIntervalSeconds: 0.5 }, async () => reached?.(performance.now()));
+  ready();
+  const waits = [];
+  for (let n = 0; n < amount; n++) {
+    await pause(20);
+    const arrival = new Promise((resolve) => (reached = resolve));
+    await boss.send("bench", data);
+    const committed = performance.now();
+    waits.push(Math.max((await arrival) - committed, 0));
+  }
+  done(...waits);
 }
 
 main().catch((error) => {

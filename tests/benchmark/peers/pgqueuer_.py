@@ -11,17 +11,20 @@ from pgqueuer.db import AsyncpgDriver
 from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 from pgqueuer.types import QueueExecutionMode
+from starting_gun import done, done_since, ready
 
 PAYLOAD = b"n" * 300
 
 
-async def main(verb: str, amount: int, batch: int) -> float:
-    driver = AsyncpgDriver(await asyncpg.connect())
-    queries = Queries(driver)
+async def main(verb: str, amount: int, batch: int) -> None:
+    queries = Queries(AsyncpgDriver(await asyncpg.connect()))
     if verb == "prepare":
         await queries.install()
-        return 0
-    began = time.perf_counter()
+        return
+    if verb == "pickup":
+        await pick_up(queries, amount)
+        return
+    began = ready()
     if verb == "enqueue":
         for _ in range(amount):
             await queries.enqueue("job", PAYLOAD)
@@ -35,9 +38,32 @@ async def main(verb: str, amount: int, batch: int) -> float:
         async def job(_job: object) -> None:
             return
 
-        await manager.run(batch_size=100, mode=QueueExecutionMode.drain)
-    return amount / (time.perf_counter() - began)
+        await manager.run(batch_size=batch, mode=QueueExecutionMode.drain)
+    done_since(began)
+
+
+async def pick_up(client: Queries, amount: int) -> None:
+    manager = QueueManager(Queries(AsyncpgDriver(await asyncpg.connect())))
+    arrivals: asyncio.Queue[float] = asyncio.Queue()
+
+    @manager.entrypoint("job")
+    async def job(_job: object) -> None:
+        arrivals.put_nowait(time.perf_counter())
+
+    worker = asyncio.create_task(manager.run())
+    ready()
+    await asyncio.sleep(1)
+    waits = []
+    for _ in range(amount):
+        await asyncio.sleep(0.02)
+        await client.enqueue("job", PAYLOAD)
+        committed = time.perf_counter()
+        at = await asyncio.wait_for(arrivals.get(), 30)
+        waits.append(max(at - committed, 0) * 1000)
+    done(*waits)
+    manager.shutdown.set()
+    await worker
 
 
 if __name__ == "__main__":
-    print(asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
