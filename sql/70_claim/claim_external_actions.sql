@@ -42,8 +42,10 @@ declare
     are_all_governed boolean := true;
     missed text;
     served text[];
-    candidates text[];
     keyed_ids text[];
+    moved text[];
+    drifted text[] := array[]::text[];
+    taken integer;
     special_ids text[];
     special synapsor.open_external_actions[];
     claimable text[] := array[]::text[];
@@ -83,7 +85,6 @@ begin
             select from synapsor.idle_queues as idle where idle.queue = claim_external_actions.queue
         ) as is_idle,
         exists(select from synapsor.provider_limits) as has_limits,
-        exists(select from synapsor.tenant_weights) as has_weights,
         -- The ends of the ready index: where they are of one flow there are no turns to take.
         (
             select array[ready.tenant_id, ready.account_id::text]
@@ -101,6 +102,7 @@ begin
             order by ready.tenant_id desc, ready.account_id desc, ready.rank desc
             limit 1
         ) as last_flow,
+        (extract(epoch from asked_at) * 1000000)::bigint as clock,
         -- A negative priority puts rank behind the due time: look that much further ahead.
         make_interval(mins => greatest(-(select min(contract.priority) from synapsor.action_contracts as contract), 0))
         as rank_ahead
@@ -113,7 +115,6 @@ begin
     end if;
     suspended.rank_ahead := outlook.rank_ahead;
     suspended.has_limits := outlook.has_limits;
-    suspended.has_weights := outlook.has_weights;
 
     -- Whoever asks for work takes back what was lost, so that a take-over waits for no
     -- housekeeping.
@@ -125,14 +126,17 @@ begin
     if purpose = 'reconcile' then
         claimable := synapsor._reconcilable(queue, max_actions, suspended);
     else
-        is_one_flow := outlook.first_flow = outlook.last_flow and not (outlook.is_suspended or outlook.has_limits);
+        -- Null where nothing is ready, nor was taken back just now.
+        is_one_flow := not (outlook.has_lost or outlook.is_suspended or outlook.has_limits)
+            and outlook.first_flow = outlook.last_flow;
         if is_one_flow then
             flows := array[
                 row(outlook.first_flow[1], outlook.first_flow[2]::integer, 1, false, null)::synapsor.flow
             ];
-        elsif not sees_every or outlook.first_flow is not null then
+        elsif is_one_flow is not null or not sees_every then
             is_one_flow := false;
             turn := synapsor._whose_turn(queue);
+            suspended.has_weights := exists(select from synapsor.tenant_weights);
         end if;
         while is_one_flow is not null loop
             -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds
@@ -155,42 +159,34 @@ begin
                     );
                 end if;
                 select
-                    array_agg(ready.action_id) filter (where not (ready.is_special or ready.is_keyed)),
+                    claimable || coalesce(
+                        array_agg(ready.action_id) filter (where not (ready.is_special or ready.is_keyed)), '{}'
+                    ),
                     array_agg(ready.action_id) filter (where ready.is_keyed and not ready.is_special),
                     array_agg(ready.action_id) filter (where ready.is_special),
+                    moved || array_agg(ready.action_id) filter (where ready.last_sequence > 1),
                     array_agg(ready.tenant_id)
-                into candidates, keyed_ids, special_ids, served
-                from (
-                    select open.action_id, open.tenant_id, open.ordering_key is not null as is_keyed,
-                        coalesce(open.expires_at <= asked_at, false)
-                        or open.deliveries_lost > 0
-                        or invocation.digest is distinct from sha256(convert_to(invocation.intent, 'UTF8'))
-                        or open.last_sequence > 1 and exists (
-                            select from synapsor.approvals as approval
-                            where approval.action_id = open.action_id and approval.voided_at is null
-                                and approval.verdict = 'approved' and approval.digest <> invocation.digest
-                        ) as is_special
-                    from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place)
-                    cross join lateral (
-                        select stored.action_id, stored.tenant_id, stored.ordering_key, stored.expires_at,
-                            stored.deliveries_lost, stored.last_sequence
-                        from synapsor.open_external_actions as stored
-                        where stored.queue = claim_external_actions.queue and stored.tenant_id = flow.tenant_id
-                            and stored.account_id = flow.account_id and stored.status = 'queued'
-                            and not stored.waits_for_lane and not stored.action_id = any(claimable || passed_over)
-                            and stored.rank <= asked_at + suspended.rank_ahead and stored.available_at <= asked_at
-                            and (suspended.contracts is null or not stored.contract_id = any(suspended.contracts))
-                            and (
-                                suspended.principals is null
-                                or not synapsor._proposer_of(stored.action_id) = any(suspended.principals)
-                            )
-                        order by stored.rank, stored.position
-                        limit allotted.shares[flow.place]
-                        for update skip locked
-                    ) as open
-                    inner join synapsor.action_invocations as invocation using (action_id)
+                into claimable, keyed_ids, special_ids, moved, served
+                from unnest(flows) with ordinality as flow (tenant_id, account_id, weight, is_governed, most, place)
+                cross join lateral (
+                    select stored.action_id, stored.tenant_id, stored.last_sequence,
+                        stored.ordering_key is not null as is_keyed,
+                        coalesce(stored.expires_at <= asked_at, false)
+                        or stored.deliveries_lost > 0 as is_special
+                    from synapsor.open_external_actions as stored
+                    where stored.queue = claim_external_actions.queue and stored.tenant_id = flow.tenant_id
+                        and stored.account_id = flow.account_id and stored.status = 'queued'
+                        and not stored.waits_for_lane and not stored.action_id = any(claimable || passed_over)
+                        and stored.rank <= asked_at + suspended.rank_ahead and stored.available_at <= asked_at
+                        and (suspended.contracts is null or not stored.contract_id = any(suspended.contracts))
+                        and (
+                            suspended.principals is null
+                            or not synapsor._proposer_of(stored.action_id) = any(suspended.principals)
+                        )
+                    order by stored.rank, stored.position
+                    limit allotted.shares[flow.place]
+                    for update skip locked
                 ) as ready;
-                claimable := claimable || coalesce(candidates, '{}');
                 if special_ids is not null then
                     special := array(
                         select stored
@@ -267,6 +263,16 @@ begin
             for update skip locked
         );
     end if;
+    if moved is not null then
+        -- Only what was queued by a later event than its first can have been approved.
+        drifted := array(
+            select approval.action_id
+            from synapsor.approvals as approval
+            inner join synapsor.action_invocations as invocation using (action_id)
+            where approval.action_id = any(moved) and approval.voided_at is null
+                and approval.verdict = 'approved' and approval.digest <> invocation.digest
+        );
+    end if;
     -- The row is the event `Claimed` as well, until the next one is stored.
     return query
     with leased as (
@@ -274,7 +280,7 @@ begin
         set
             status = 'claimed',
             -- The clock in it keeps a restored database from issuing an old token again.
-            claim_token = greatest(open.claim_token + 1, (extract(epoch from asked_at) * 1000000)::bigint),
+            claim_token = greatest(open.claim_token + 1, outlook.clock),
             attempts = open.attempts + delivers::integer,
             reconciliations = open.reconciliations + (not delivers)::integer,
             claims_lost = case when "begin" then 0 else open.claims_lost end,
@@ -291,20 +297,32 @@ begin
             worker_label = left(claim_external_actions.worker_label, 255),
             purpose = claim_external_actions.purpose
         from synapsor.action_contracts as contract
+        cross join synapsor.action_invocations as invocation
         where open.action_id = any(claimable) and contract.contract_id = open.contract_id
+            and invocation.action_id = open.action_id
+            and (
+                not delivers
+                or not open.action_id = any(drifted)
+                and invocation.digest = sha256(convert_to(invocation.intent, 'UTF8'))
+            )
         -- Each column that is named here costs every claim: only what is read below.
         returning open.action_id, open.tenant_id, open.claim_token, open.attempts,
             open.deliveries_lost, open.generation, open.rank, open.position, open.lease_expires_at,
             open.delivery_started_at, open.first_delivery_at, contract.provider,
-            case when delivers then contract.operation else contract.reconcile_operation end as operation
+            case when delivers then contract.operation else contract.reconcile_operation end as operation,
+            invocation.action, invocation.version, invocation.account, invocation.intent, invocation.digest,
+            invocation.idempotency_key, invocation.run_id, invocation.step_key, invocation.correlation_id,
+            invocation.traceparent,
+            -- Parsed here, once, and read twice below.
+            invocation.intent::jsonb as document
     )
 
     select
-        leased.action_id, leased.claim_token, leased.tenant_id, invocation.action, invocation.version,
-        leased.provider, invocation.account, leased.operation, claim_external_actions.queue,
-        (document.intent -> 'arguments') || (document.intent -> 'hidden'),
-        invocation.intent, encode(invocation.digest, 'hex'),
-        invocation.idempotency_key || case when leased.generation > 1 then '#' || leased.generation else '' end,
+        leased.action_id, leased.claim_token, leased.tenant_id, leased.action, leased.version,
+        leased.provider, leased.account, leased.operation, claim_external_actions.queue,
+        (leased.document -> 'arguments') || (leased.document -> 'hidden'),
+        leased.intent, encode(leased.digest, 'hex'),
+        leased.idempotency_key || case when leased.generation > 1 then '#' || leased.generation else '' end,
         leased.attempts::integer, leased.lease_expires_at,
         -- The first attempt was none before, though it is begun by now.
         case
@@ -312,13 +330,28 @@ begin
                 then leased.first_delivery_at
         end,
         claim_external_actions.purpose,
-        invocation.run_id, invocation.step_key, coalesce(invocation.correlation_id, invocation.action_id),
-        invocation.traceparent
+        leased.run_id, leased.step_key, coalesce(leased.correlation_id, leased.action_id),
+        leased.traceparent
     from leased
-    inner join synapsor.action_invocations as invocation using (action_id)
-    -- Parsed once: offset 0 keeps the planner from writing it out at every use.
-    cross join lateral (select invocation.intent::jsonb as intent offset 0) as document
     order by leased.rank, leased.position;
+    get diagnostics taken = row_count;
+    if delivers and taken < cardinality(claimable) then
+        -- What drifted was not leased, and leaves the queue here: others are claimed in its place.
+        special := array(
+            select stored
+            from synapsor.open_external_actions as stored
+            where stored.action_id = any(claimable) and stored.status = 'queued'
+            order by stored.rank, stored.position
+        );
+        examined := synapsor._examine(special, lease);
+        if cardinality(examined.passed_over) = 0 then
+            return query
+            select other.*
+            from synapsor.claim_external_actions(
+                queue, max_actions - taken, lease, worker_label, purpose, "begin"
+            ) as other;
+        end if;
+    end if;
 end;
 $function$;
 

@@ -40,9 +40,7 @@ begin
     end if;
 
     contract := synapsor._contract_of(open);
-    detail := nullif(jsonb_strip_nulls(jsonb_build_object(
-        'response', nullif(synapsor._bounded(response), '{}'), 'error_message', left(error_message, 2000)
-    )), '{}');
+    detail := synapsor._answer(response, error_message);
     provider_request_id := left(provider_request_id, 255);
     error_code := left(error_code, 255);
     perform synapsor._record_outcome(

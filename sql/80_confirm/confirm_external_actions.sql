@@ -75,12 +75,8 @@ begin
             sound.delivery_started_at, sound.worker_principal, sound.worker_label, 'succeeded',
             left(sound.entry ->> 'provider_request_id', 255), left(sound.entry ->> 'error_code', 255),
             case
-                when sound.entry ?| array['response', 'error_message'] then nullif(
-                    jsonb_strip_nulls(jsonb_build_object(
-                        'response', nullif(nullif(synapsor._bounded(sound.entry -> 'response'), '{}'), 'null'),
-                        'error_message', left(sound.entry ->> 'error_message', 2000)
-                    )), '{}'
-                )
+                when sound.entry -> 'response' <> '{}' or sound.entry ->> 'error_message' is not null
+                    then synapsor._answer(sound.entry -> 'response', sound.entry ->> 'error_message')
             end
         from judged as sound
         where sound.is_sound

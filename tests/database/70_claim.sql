@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(254);
+select plan(260);
 
 \ir support/delivery.sql
 
@@ -659,6 +659,16 @@ select tests.queued('free', 'free');
 select tests.tamper('free');
 select is(tests.claim('free'), 'nothing', 'without approval');
 select is(tests.stands('free'), 'failed Failed SY024', 'a changed intent is failed');
+select tests.queued('swapped', 'swapped');
+select tests.queued('sound', 'swapped');
+select tests.tamper('swapped');
+select is(tests.claim('swapped', 1), 'sound', 'another one is claimed in its place');
+select is(tests.stands('swapped'), 'failed Failed SY024', 'while it fails');
+select tests.queued('bent', 'keyed', '{"ordering_key": "{amount_cents}"}');
+select tests.queued('straight', 'keyed', '{"ordering_key": "{amount_cents}"}');
+select tests.tamper('bent');
+select is(tests.claim('keyed'), 'straight', 'its lane is handed on to the next one');
+select is(tests.stands('bent'), 'failed Failed SY024', 'of its ordering key');
 select tests.queued('sent', 'sent');
 select is(tests.claim('sent'), 'sent', 'one that was being delivered');
 select tests.sweep();
@@ -802,6 +812,18 @@ select cmp_ok(synapsor.expire_claims(), '>=', 1, 'and then the rest');
 select is(tests.stands('others'''), 'claimed Claimed 1/0/0', 'of its tenants');
 set session authorization test_worker_b;
 select cmp_ok(synapsor.expire_claims(), '>=', 1, 'the other sweeps its own');
+select is(
+    (select count(*) from synapsor.claim_external_actions('shared', 10, "begin" => false)), 3::bigint,
+    'what nobody holds any more is claimed again'
+);
+reset session authorization;
+delete from synapsor.suspensions;
+select tests.advance('61 s');
+set session authorization test_worker_b;
+select is(
+    (select count(*) from synapsor.claim_external_actions('shared', 10, "begin" => false)), 3::bigint,
+    'where nothing else is ready, whoever asks takes over what was lost'
+);
 reset session authorization;
 create role synapsor_test_unbound login in role synapsor_worker;
 set session authorization synapsor_test_unbound;
