@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from client.workshop import CONTRACT, QUEUE, Workshop, wait_until
+from client.workshop import QUEUE, Workshop, wait_until
 from crash.provider import Provider
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from support.database import Database
 
 WORKER = Path(__file__).with_name("worker_process.py")
-SINGLE = "single_actions"
+SINGLE = "single"
 BOUNDARIES = ["claiming", "claimed", "before_begin", "begun", "sent", "answered", "confirmed"]
 
 # What must become of an action of a provider that cannot deduplicate, and how many effects it has.
@@ -37,15 +37,7 @@ WITHOUT_KEYS = {
 
 @pytest.fixture
 def workshop(database: Database) -> Workshop:
-    """Give two contracts with short leases: the provider of one deduplicates by key."""
-    idempotent = {**CONTRACT, "lease": "1 s"}
-    single = {
-        **idempotent,
-        "action": "crm.call_contact",
-        "queue": SINGLE,
-        "idempotency": {"key": "{contact}", "idempotent": False},
-    }
-    return Workshop(database).prepare().declare(**idempotent).declare(**single)
+    return Workshop(database).prepare()
 
 
 def start(
@@ -67,29 +59,40 @@ def ended(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_killed_at(workshop: Workshop, boundary: str) -> None:
-    [keyed] = workshop.propose()
-    [single] = workshop.propose(action="crm.call_contact")
+def test_killed_at_each_boundary(workshop: Workshop) -> None:
+    """Each in a queue of its own and all at once: there is one lease to wait for."""
+    cases = [(boundary, kind) for boundary in BOUNDARIES for kind in ("keyed", SINGLE)]
+    actions = {}
+    for boundary, kind in cases:
+        name = f"{kind}.{boundary}"
+        workshop.declare(
+            action=name,
+            queue=name,
+            lease="2 s",
+            idempotency={"key": "{contact}", "idempotent": kind != SINGLE},
+        )
+        [actions[boundary, kind]] = workshop.propose(action=name)
     with Provider() as dedupes, Provider(honours_keys=False) as repeats:
         victims = [
-            start(workshop, QUEUE, dedupes, boundary),
-            start(workshop, SINGLE, repeats, boundary),
+            start(workshop, f"{kind}.{boundary}", repeats if kind == SINGLE else dedupes, boundary)
+            for boundary, kind in cases
         ]
-        assert [ended(victim) for victim in victims] == [-signal.SIGKILL] * 2
-        with successor(workshop, dedupes, repeats):
-            workshop.wait_for([keyed, single])
+        assert {ended(victim) for victim in victims} == {-signal.SIGKILL}
+        queues = [f"{kind}.{boundary}" for boundary, kind in cases]
+        with successor(workshop, queues, dedupes, repeats):
+            workshop.wait_for(list(actions.values()))
 
-    assert workshop.action(keyed)["status"] == "succeeded"
-    assert list(dedupes.effects.values()) == [1]
-    assert (
-        workshop.action(single)["status"],
-        sum(repeats.effects.values()),
-    ) == WITHOUT_KEYS[boundary]
+    found = {case: workshop.action(action) for case, action in actions.items()}
+    for (boundary, kind), action in found.items():
+        effects = (repeats if kind == SINGLE else dedupes).effects[action["idempotency_key"]]
+        became = (action["status"], effects)
+        expected = WITHOUT_KEYS[boundary] if kind == SINGLE else ("succeeded", 1)
+        assert became == expected, f"{kind}, killed at {boundary}"
 
 
 def test_killed_in_the_middle_of_a_saga(workshop: Workshop) -> None:
     """Whatever a worker had in hand when it died, each effect and each undoing happens once."""
+    workshop.declare(lease="1 s")
     workshop.declare(lease="1 s", action="crm.restore_contact", operation="contacts.restore")
     below: list[dict[str, Any]] = [
         {
@@ -126,7 +129,7 @@ def test_killed_in_the_middle_of_a_saga(workshop: Workshop) -> None:
         ):
             victim = start(workshop, QUEUE, provider, boundary)
             assert ended(victim) == -signal.SIGKILL
-        with successor(workshop, provider, provider):
+        with successor(workshop, [QUEUE], provider, provider):
             wait_until(lambda: state_of(workshop, run) != "compensating")
 
     assert state_of(workshop, run) == "compensated"
@@ -143,13 +146,15 @@ def state_of(workshop: Workshop, run: str) -> str:
 
 
 @contextlib.contextmanager
-def successor(workshop: Workshop, dedupes: Provider, repeats: Provider) -> Iterator[None]:
+def successor(
+    workshop: Workshop, queues: list[str], dedupes: Provider, repeats: Provider
+) -> Iterator[None]:
     """Another worker finishes what the killed ones left, as soon as their leases are over."""
     import requests
     from synapsor_pg import Delivery, Outcome, succeeded
 
     def deliver(delivery: Delivery) -> Outcome:
-        provider = dedupes if delivery.claim.queue == QUEUE else repeats
+        provider = repeats if delivery.claim.queue.startswith(SINGLE) else dedupes
         answer = requests.post(
             provider.address, headers={"Idempotency-Key": delivery.idempotency_key}, timeout=5
         )
@@ -157,5 +162,5 @@ def successor(workshop: Workshop, dedupes: Provider, repeats: Provider) -> Itera
 
     for operation in ("contacts.update", "contacts.restore"):
         workshop.registry.handler("crm", operation)(deliver)
-    with workshop.working("test_worker_b", queues=[QUEUE, SINGLE]):
+    with workshop.working("test_worker_b", queues=queues):
         yield
