@@ -78,12 +78,13 @@ as $python$
     definition_of = plpy.prepare(
         "select definition from synapsor.action_contracts where action = $1 and version = $2", ["text", "integer"]
     )
-    # PostgreSQL's engine, unlike Python's, can be cancelled while it matches.
-    is_match = plpy.prepare("select $2 ~ $1 as matches", ["text", "text"])
     session_text = session_values = None
 
     def matches(pattern, value):
-        return plpy.execute(is_match, [pattern, value])[0]["matches"]
+        # PostgreSQL's engine, unlike Python's, can be cancelled while it matches.
+        if "is_match" not in SD:
+            SD["is_match"] = plpy.prepare("select $2 ~ $1 as matches", ["text", "text"])
+        return plpy.execute(SD["is_match"], [pattern, value])[0]["matches"]
 
     def bind_fully(compiled, action, version, text, session, key):
         # Imported for the first proposal that is not plain.

@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(219);
+select plan(221);
 
 create function tests.session_of(principal text, extra jsonb default '{}')
 returns void
@@ -1249,16 +1249,24 @@ select tests.a_contract(
 );
 set session authorization test_caller;
 select is(
-    array_agg(short.arguments order by ordinal),
-    array_agg(long.arguments order by ordinal),
-    format('defaults that are left out, given, or overridden are told alike by both paths (%s)', count(*))
+    array_agg(array[short.arguments, long.arguments] order by ordinal),
+    array_agg(array[asked.expected, asked.expected] order by ordinal),
+    'defaults that are left out, given, or overridden are told alike by both paths'
 )
-from unnest(array[
-    '{"charge_id": "ch_1", "amount_cents": 9}',
-    '{"charge_id": "ch_2", "amount_cents": 9, "note": "none"}',
-    '{"note": "none", "partial": true, "charge_id": "ch_3", "amount_cents": 9}',
-    '{"note": "é\u0007\"", "partial": false, "charge_id": "ch_4", "amount_cents": -0}'
-]::jsonb[]) with ordinality as asked (arguments, ordinal)
+from unnest(
+    array[
+        '{"charge_id": "ch_1", "amount_cents": 9}',
+        '{"charge_id": "ch_2", "amount_cents": 9, "note": "none"}',
+        '{"note": "none", "partial": true, "charge_id": "ch_3", "amount_cents": 9}',
+        '{"note": "é\u0007\"", "partial": false, "charge_id": "ch_4", "amount_cents": -0}'
+    ]::jsonb[],
+    array[
+        '{"note": "none", "partial": true, "charge_id": "ch_1", "amount_cents": 9}',
+        '{"note": "none", "partial": true, "charge_id": "ch_2", "amount_cents": 9}',
+        '{"note": "none", "partial": true, "charge_id": "ch_3", "amount_cents": 9}',
+        '{"note": "é\u0007\"", "partial": false, "charge_id": "ch_4", "amount_cents": 0}'
+    ]::jsonb[]
+) with ordinality as asked (arguments, expected, ordinal)
 cross join lateral synapsor.propose_external_action('billing.filled', asked.arguments, 'short ' || ordinal) as short
 cross join lateral synapsor.propose_external_action(
     'billing.filled', asked.arguments, 'long ' || ordinal, correlation_id => 'long'
@@ -1306,6 +1314,24 @@ select is(
     'whoever sees hidden values sees them on both'
 );
 reset session authorization;
+
+create temp table woken (queue text);
+grant insert on woken to synapsor_owner;
+create or replace function synapsor._wake_workers(queue text)
+returns void
+language sql
+begin atomic
+    insert into pg_temp.woken values (queue);
+end;
+set session authorization test_caller;
+select from synapsor.propose_external_action('billing.filled', '{"charge_id": "ch_1", "amount_cents": 1}');
+reset session authorization;
+select is_empty('select * from woken', 'nobody is woken where nobody sleeps');
+insert into synapsor.idle_queues (queue, since) values ('billing_external_actions', now());
+set session authorization test_caller;
+select from synapsor.propose_external_action('billing.filled', '{"charge_id": "ch_2", "amount_cents": 1}');
+reset session authorization;
+select results_eq('select queue from woken', array['billing_external_actions'], 'whoever sleeps at the queue is woken');
 
 select * from finish();
 rollback;
