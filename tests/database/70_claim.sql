@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(260);
+select plan(262);
 
 \ir support/delivery.sql
 
@@ -664,6 +664,11 @@ select tests.queued('sound', 'swapped');
 select tests.tamper('swapped');
 select is(tests.claim('swapped', 1), 'sound', 'another one is claimed in its place');
 select is(tests.stands('swapped'), 'failed Failed SY024', 'while it fails');
+select tests.queued('spoilt ' || n, 'spoilt') from generate_series(1, 25) as n;
+select tests.queued('intact', 'spoilt');
+select tests.tamper('spoilt ' || n) from generate_series(1, 25) as n;
+select is(tests.claim('spoilt', 1), 'nothing', 'a claim looks at so many of them');
+select is(tests.claim('spoilt', 1), 'intact', 'and the next one goes on');
 select tests.queued('bent', 'keyed', '{"ordering_key": "{amount_cents}"}');
 select tests.queued('straight', 'keyed', '{"ordering_key": "{amount_cents}"}');
 select tests.tamper('bent');
