@@ -25,6 +25,8 @@ declare
     tenants constant text[] := case when not sees_every then synapsor._tenants_of(session) end;
     principal constant text := session ->> 'principal';
     delivers constant boolean := purpose = 'deliver';
+    start constant synapsor.drain := row(0, '-infinity', '', 0, '-infinity', 0);
+    drain synapsor.drain := start;
     outlook record;
     is_one_flow boolean;
     suspended synapsor.suspended;
@@ -75,12 +77,17 @@ begin
     if not sees_every and tenants = '{}' then
         perform synapsor._warn_without_tenant();
     end if;
+    -- Not worth its price for fewer.
+    if max_actions >= 10 then
+        drain := synapsor._drained_to(queue, asked_at);
+    end if;
     -- Nearly always none of this is the case, which one statement finds out.
     select
         exists(select from synapsor.suspensions) as is_suspended,
         exists(
             select from synapsor.open_external_actions as lost
             where lost.status = 'claimed' and lost.lease_expires_at <= asked_at
+                and lost.lease_expires_at > drain.looked_at
         ) as has_lost,
         exists(
             select from synapsor.idle_queues as idle where idle.queue = claim_external_actions.queue
@@ -92,6 +99,8 @@ begin
             from synapsor.open_external_actions as ready
             where sees_every and ready.queue = claim_external_actions.queue and ready.status = 'queued'
                 and not ready.waits_for_lane
+                and (ready.tenant_id, ready.account_id, ready.rank, ready.position)
+                > (drain.tenant_id, drain.account_id, drain.rank, drain.position)
             order by ready.tenant_id, ready.account_id, ready.rank
             limit 1
         ) as first_flow,
@@ -124,6 +133,14 @@ begin
         asked_at := synapsor._now();
     end if;
 
+    if outlook.first_flow is null and drain.tenant_id <> '' then
+        -- Nothing is left behind what it claimed: from the start.
+        perform synapsor._drain_to(queue, drain, null, asked_at);
+        return query
+        select again.*
+        from synapsor.claim_external_actions(queue, max_actions, lease, worker_label, purpose, "begin") as again;
+        return;
+    end if;
     if purpose = 'reconcile' then
         claimable := synapsor._reconcilable(queue, max_actions, suspended);
     else
@@ -138,6 +155,11 @@ begin
             is_one_flow := false;
             turn := synapsor._whose_turn(queue);
             suspended.has_weights := exists(select from synapsor.tenant_weights);
+        end if;
+        if drain.tenant_id <> ''
+            and (is_one_flow and outlook.first_flow = array[drain.tenant_id, drain.account_id::text]) is not true
+        then
+            drain := start;
         end if;
         while is_one_flow is not null loop
             -- What cannot be claimed leaves the ready index, so the next round meets others; the rounds
@@ -178,6 +200,7 @@ begin
                     where stored.queue = claim_external_actions.queue and stored.tenant_id = flow.tenant_id
                         and stored.account_id = flow.account_id and stored.status = 'queued'
                         and not stored.waits_for_lane and not stored.action_id = any(claimable || passed_over)
+                        and (stored.rank, stored.position) > (drain.rank, drain.position)
                         and stored.rank <= asked_at + suspended.rank_ahead and stored.available_at <= asked_at
                         and (suspended.contracts is null or not stored.contract_id = any(suspended.contracts))
                         and (
@@ -221,6 +244,11 @@ begin
                 end if;
                 turn := allotted.next;
                 wanted := max_actions - cardinality(claimable);
+                if wanted > 0 and drain.tenant_id <> '' then
+                    -- Too little behind what it claimed: what is before it makes up for it.
+                    drain := start;
+                    continue;
+                end if;
                 exit when wanted <= 0 or (is_one_flow and special_ids is null and keyed_ids is null);
                 continue when is_one_flow;
                 exhausted := exhausted || synapsor._exhausted(flows, allotted.shares, served);
@@ -244,6 +272,11 @@ begin
         end if;
         if not is_one_flow then
             perform synapsor._pass_turn(queue, turn);
+        end if;
+        if max_actions >= 10 and (wanted <= 0 or drain.claims > 0) then
+            perform synapsor._drain_to(
+                queue, drain, case when is_one_flow and wanted <= 0 then claimable end, asked_at
+            );
         end if;
     end if;
 
@@ -367,6 +400,8 @@ weight; a tenant''s own come by rank; and no more than the limits of their provi
 lease: 1 second to 1 day, null takes each contract''s. With begin the claim counts as
 begin_delivery; a worker that calls begin_delivery just before the first byte passes false. Purpose
 `reconcile` claims unknown actions whose contract names a reconcile operation; neither turns nor
-limits apply to it. Every claim raises claim_token; claims commit synchronously. No rows: nothing is
+limits apply to it. Every claim raises claim_token; claims commit synchronously. In a long drain,
+after two dozen claims of ten or more that found all they wanted, a connection goes on behind what it
+claimed: what becomes more urgent then waits for at most a second. No rows: nothing is
 due, or it is suspended or held up by its provider, or (with a warning) the session serves no
 tenant. Errors: SY003. Source: design.md section 5, rules 5 and 8.';

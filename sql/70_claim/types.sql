@@ -62,6 +62,19 @@ comment on type synapsor.turn is
 'Whose turn it is at a queue, and how many actions of its share it had already; used is null when
 its turn is over and the next tenant''s begins.';
 
+create type synapsor.drain as (
+    claims integer,
+    looked_at timestamptz,
+    tenant_id text,
+    account_id integer,
+    rank timestamptz,
+    position bigint
+);
+
+comment on type synapsor.drain is
+'How far a backend has drained a queue: how many claims in a row found all they wanted, when it last
+looked from the start, and what it claimed last. Before all of it where it looks from the start.';
+
 create type synapsor.allotment as (
     shares integer [],
     next synapsor.turn
