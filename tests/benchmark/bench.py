@@ -124,7 +124,7 @@ def measure(
             measured = findings.samples.setdefault(scenario.name, {})
             for contender, value in zip(CONTENDERS, values, strict=True):
                 measured.setdefault(contender.name, []).append(value)
-            if scenario.peers is None or (scenario.peers_once and repetition > 1):
+            if not found or scenario.peers is None or (scenario.peers_once and repetition > 1):
                 continue
             for peer in found:
                 tell(f"{progress}: {peer.name}")
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cluster.create(durable=True, settings=SETTINGS)
         bench.prepare()
         facts = surroundings(bench)
-        if any(scenario.peers for scenario in chosen):
+        if not asked.quick and any(scenario.peers for scenario in chosen):
             found, findings.missing = find_peers(bench)
         versions = {peer.name: version for peer, version in found.items()}
         measure(bench, chosen, found, findings)

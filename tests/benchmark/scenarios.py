@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -116,18 +117,31 @@ def wal_bytes(bench: Bench, contender: Contender) -> float:
     return written / actions
 
 
-def cold_start(bench: Bench, contender: Contender) -> float:
-    """The first propose of a new connection, connecting excluded, in milliseconds."""
-    script = (HERE / contender.name / "propose.sql").read_text()
-    statement = script.partition("\n")[2].replace(":number", "%s::bigint")
-    times = []
-    for _ in range(bench.effort.cold_starts):
-        with psycopg.connect(bench.dsn("bench_caller"), autocommit=True) as connection:
-            began = time.perf_counter()
-            connection.execute(statement.encode(), [time.time_ns()])
-            times.append((time.perf_counter() - began) * 1000)
-    bench.finish(contender)
-    return statistics.median(times)
+def cold_start(clock: Callable[[int], float]) -> Callable[[Bench, Contender], float]:
+    """The first propose of a new connection, connecting excluded: the fastest of several."""
+
+    def measure(bench: Bench, contender: Contender) -> float:
+        statement = _propose_statement(contender)
+        times = []
+        for _ in range(bench.effort.cold_starts):
+            with psycopg.connect(bench.dsn("bench_caller"), autocommit=True) as connection:
+                server = connection.info.backend_pid
+                began = clock(server)
+                connection.execute(statement, [time.time_ns()])
+                times.append((clock(server) - began) * 1000)
+        bench.finish(contender)
+        return min(times)
+
+    return measure
+
+
+def wall_clock(_process: int) -> float:
+    return time.perf_counter()
+
+
+def processor_clock(process: int) -> float:
+    """Return the seconds a process has computed. It hardly matters what else the machine does."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
 
 
 def approval(bench: Bench, contender: Contender) -> float:
@@ -473,7 +487,23 @@ SCENARIOS = (
         peers=peer_scenarios.dead_tuples,
         peers_once=True,
     ),
-    Scenario("cold first propose", "ms", "≤ 25", cold_start, less_is_better=True),
+    Scenario(
+        "cold first propose",
+        "ms",
+        "≤ 25",
+        cold_start(wall_clock),
+        less_is_better=True,
+        quick=False,
+    ),
+    # What bench-quick holds us to: the lean one takes a millisecond, and a quotient of so little
+    # tells most of what else the machine did.
+    Scenario(
+        "cold first propose, server's CPU",
+        "ms",
+        "",
+        cold_start(processor_clock),
+        less_is_better=True,
+    ),
     Scenario(
         "memory of a connection",
         "MB",
