@@ -108,6 +108,9 @@ ABANDON = 5.0
 AHEAD = 0.05
 """How many seconds of work may wait here while more is claimed: those who claim are never idle."""
 
+BEGINNING = 0.01
+"""How long, in seconds, the claim that will find nothing lets those go first that begin."""
+
 NOTHING_DUE = 0.02
 """How long, in seconds, not to ask again when no outcome had made anything due."""
 
@@ -235,7 +238,9 @@ class _Waiting:
     """What is claimed and waits for a thread, and the threads that wait for it."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._begun = threading.Condition(lock)
         self._claimed: deque[_Held] = deque()
         self._ready: deque[_Held] = deque()
         self._free = 0
@@ -276,6 +281,14 @@ class _Waiting:
                     self._is_beginning = False
                     self._ready.extend(group)
                     self._changed.notify(len(group))
+                    self._begun.notify_all()
+
+    def await_beginnings(self, seconds: float) -> None:
+        """Wait, no longer than that, until nothing claimed is still to begin."""
+        with self._begun:
+            self._begun.wait_for(
+                lambda: not self._claimed and not self._is_beginning, timeout=seconds
+            )
 
     def clear(self) -> list[_Held]:
         """Take back all that has not begun."""
@@ -733,6 +746,9 @@ class Worker:
                 failures = 0
                 with self._wake:
                     line.served += max(claimed, 1) / line.queue.weight
+                if 0 < claimed < self._batch:
+                    # that nothing is left to claim may be learnt when what came has begun
+                    self._waiting.await_beginnings(BEGINNING)
                 if not claimed:  # only now does the database know that this queue is to be woken
                     self._sleep(line)
 

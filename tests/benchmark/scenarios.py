@@ -19,7 +19,7 @@ from benchmark import peer_scenarios
 from benchmark.laboratory import HERE, LEAN, SYNAPSOR, WARM_UP, rate
 from benchmark.processes import run_together
 from psycopg.types.json import Jsonb
-from synapsor_pg import Client, Delivery, Outcome, Registry, Worker, succeeded
+from synapsor_pg import Client, Delivery, Outcome, Queue, Registry, Worker, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -336,7 +336,8 @@ def _sleeping_worker(
         note()
         return succeeded()
 
-    made = Worker(bench.dsn("bench_worker"), queues=["billing"], registry=registry)
+    queue = Queue("billing", begin="claim")  # the contract's provider deduplicates
+    made = Worker(bench.dsn("bench_worker"), queues=[queue], registry=registry)
     worker = threading.Thread(target=made.run, kwargs={"install_signals": False})
     worker.start()
     time.sleep(1)
