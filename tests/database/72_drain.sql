@@ -123,11 +123,49 @@ select is(
     ), 3::bigint, 'a tenant that comes is served in its turn'
 );
 
--- A claim that is lost during a drain is taken back in it.
+-- Only what is looked at from the start begins the second anew.
 reset session authorization;
 select tests.advance('1 day');
+select tests.backlog(3000);
 set session authorization test_worker;
-select isnt(tests.claim(30, 100), null, 'whatever was lost is claimed again');
+select isnt(tests.claim(120), null, 'a drain');
+reset session authorization;
+select tests.backlog(1, '{"priority": 30}');
+select tests.advance('600 ms');
+set session authorization test_worker;
+select is(tests.claim(20), 'drain 200', 'goes on');
+reset session authorization;
+select tests.advance('600 ms');
+set session authorization test_worker;
+select is(tests.claim(1), 'drain 9, drain30 1', 'for no more than a second');
+
+-- A claim that is lost during a drain is taken back in it.
+select count(*) from synapsor.claim_external_actions('drain', 1, '2 seconds', "begin" => false);
+select is(tests.claim(10), 'drain 100', 'a drain');
+reset session authorization;
+select tests.advance('1500 ms');
+set session authorization test_worker;
+select is(tests.claim(16), 'drain 160', 'goes on');
+reset session authorization;
+select tests.advance('600 ms');
+set session authorization test_worker;
+select is(tests.claim(1), 'drain 10', 'and on');
+reset session authorization;
+select is(
+    (
+        select count(*) from synapsor.open_external_actions as open
+        where open.status = 'claimed' and open.lease_expires_at <= synapsor._now()
+    ), 0::bigint, 'what was lost meanwhile is taken back'
+);
+
+-- With another tenant its rank counts at once.
+set session authorization test_worker;
+select is(tests.claim(32), 'drain 320', 'a drain again');
+reset session authorization;
+select tests.backlog(10, '{"priority": 30}');
+select tests.backlog(10, tenant => 'zzz');
+set session authorization test_worker;
+select matches(tests.claim(1), 'drain30', 'where tenants take turns what is urgent goes first');
 
 -- Whatever somebody writes into the setting is a hint at most.
 reset session authorization;
