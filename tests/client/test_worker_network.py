@@ -160,6 +160,30 @@ def test_lost_connections_lose_nothing_and_repeat_nothing(
     assert set(provider.effects.values()) == {1}
 
 
+def test_a_claim_whose_answer_is_lost_was_not_made(workshop: Workshop, wire: Wire) -> None:
+    """Otherwise its actions would be nobody's for a whole lease."""
+    Effects(workshop).leave.set()
+    [action] = workshop.propose()
+
+    def waits() -> bool:
+        with workshop.superuser() as connection:
+            found = connection.execute(
+                "select from pg_stat_activity where usename = 'test_worker'"
+                " and datname = current_database() and wait_event_type = 'Lock'"
+                " and query like '%claim_external_actions%'"
+            )
+            return found.fetchone() is not None
+
+    worker = serving(workshop, wire.dsn("test_worker"), housekeeping=None, reconcile=None)
+    with workshop.superuser() as holder:
+        holder.execute("lock table synapsor.open_external_actions")
+        with Running(worker):
+            wait_until(waits)
+            wire.cut()
+            holder.commit()
+            assert workshop.wait_for([action], within=10) == ["succeeded"]
+
+
 def test_a_network_that_is_away_for_longer_than_a_lease(workshop: Workshop, wire: Wire) -> None:
     workshop.declare(lease="1 s")
     provider = Effects(workshop)
