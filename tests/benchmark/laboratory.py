@@ -177,11 +177,16 @@ class Bench:
             self.pgbench(contender, "work", 1, f"--transactions={-(-left // 1000)}", batch=1000)
         assert self.unfinished(contender) == 0
 
+    def drop_backlog(self, contender: Contender) -> None:
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute(f"delete from {contender.unfinished}")
+        self.clean(contender)
+
     def start_anew(self) -> None:
         """Drop what a scenario that failed left."""
+        for contender in CONTENDERS:
+            self.drop_backlog(contender)
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
-            for contender in CONTENDERS:
-                connection.execute(f"delete from {contender.unfinished}")
             connection.execute("delete from synapsor.ordering_lanes")
 
     def empty(self, contender: Contender) -> None:

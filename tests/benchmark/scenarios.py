@@ -199,7 +199,8 @@ def backlog(place: int) -> Callable[[Bench, Contender], float]:
         bench.fill(contender, waiting)
         bench.pgbench(contender, "work", 1, "--transactions=5", batch=10)
         printed = bench.pgbench(contender, "work", 1, "--transactions=90", batch=10)
-        bench.finish(contender)
+        # Working off what is left of a million would take minutes, and tell nothing.
+        bench.drop_backlog(contender)
         return rate(printed) * 10
 
     return measure
