@@ -162,8 +162,8 @@ begin
             and lane.ordering_key = stuck.ordering_key
     ),
 
-    -- What is behind them waits too: a long lane is met once, not action by action at the cost of
-    -- other lanes.
+    -- What is behind them waits too, a thousand at a time: a long lane is met once, not action by
+    -- action at the cost of other lanes.
     waiting as (
         update synapsor.open_external_actions as open
         set waits_for_lane = true
@@ -178,7 +178,7 @@ begin
                     and blocked.status = 'queued' and not blocked.waits_for_lane
                     and blocked.action_id is distinct from stuck.holder
                 order by blocked.position
-                limit 1000
+                limit greatest(1000 / (select count(*) from stuck), 1)
                 for update skip locked
             ) as later
         ))
