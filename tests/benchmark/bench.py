@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 RESULTS = REPOSITORY / "build/benchmark"
 RECORDED = HERE / "ratios.json"
 
+SMALLER = """procrastinate, absurd and dbos, some hundreds a second, are given a fifth of the jobs.
+WAL and dead tuples of peers are those of 1,000 jobs."""
+
 SECOND_LOOKS = 2
 FAILURES = (RuntimeError, AssertionError, FailedError, psycopg.Error)
 
@@ -177,37 +180,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = Bench(cluster, effort)
     found: dict[Peer, str] = {}
     findings = Findings()
-    # Killed or not, a run leaves no server behind; what a SIGKILL left, the next one removes.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Interrupted or killed, a run tells what it has measured and leaves no server behind; what a
+    # SIGKILL left, the next one removes.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sweep()
     try:
         cluster.create(durable=True, settings=SETTINGS)
         bench.prepare()
         facts = surroundings(bench)
-        if not asked.quick and any(scenario.peers for scenario in chosen):
-            found, findings.missing = find_peers(bench)
-        versions = {peer.name: version for peer, version in found.items()}
-        measure(bench, chosen, found, findings)
-        if asked.quick and not asked.record:
-            measure_again(bench, findings, recorded())
-        wants_plans = asked.only in "plans" and not asked.quick
-        sizes = plans.measure(bench.dsn(), effort.repetitions) if wants_plans else []
+        sizes: list[plans.Size] = []
+        is_cut_short = False
+        try:
+            if not asked.quick and any(scenario.peers for scenario in chosen):
+                found, findings.missing = find_peers(bench)
+            measure(bench, chosen, found, findings)
+            if asked.quick and not asked.record:
+                measure_again(bench, findings, recorded())
+            if asked.only in "plans" and not asked.quick:
+                sizes = plans.measure(bench.dsn(), effort.repetitions)
+        except KeyboardInterrupt:
+            is_cut_short = True
+        facts["versions"] = {peer.name: version for peer, version in found.items()}
+        facts["is_cut_short"] = is_cut_short
+        show(facts, findings, sizes)
     finally:
         cluster.delete()
+    if is_cut_short:
+        return 130
+    if findings.broken:
+        return 1
+    return judge(findings.lines(), quick=asked.quick, record=asked.record)
+
+
+def show(facts: dict[str, Any], findings: Findings, sizes: Sequence[plans.Size]) -> None:
+    """Print the report, and write it as JSON and as a chart."""
     lines = findings.lines()
     unmeasured = findings.missing | findings.broken
     if lines:
         print(report.table(lines))
     if sizes:
         print(f"\n{plans.table(sizes)}")
-    if versions:
-        print("\npeers: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+    if facts["versions"]:
+        print("\npeers: " + ", ".join(f"{name} {what}" for name, what in facts["versions"].items()))
+        print(SMALLER)
     for name, reason in unmeasured.items():
         print(f"not measured: {name} ({reason})")
-    print(f"\n{effort.repetitions} repetitions, {CORES} cores, load {facts['load'][0]:.1f}")
+    if facts["is_cut_short"]:
+        print("\ncut short: what is above was measured before")
+    repetitions = facts["effort"]["repetitions"]
+    print(f"\n{repetitions} repetitions, {CORES} cores, load {facts['load'][0]:.1f}", flush=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     document = facts | {
-        "peers": versions,
         "not_measured": unmeasured,
         "scenarios": [asdict(line) for line in lines],
         "plans": [asdict(each) for each in sizes],
@@ -216,7 +239,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     title = f"Ratio to the leanest schema, {facts['commit']}, {CORES} cores; longer is better"
     (RESULTS / "ratios.svg").write_text(report.chart(lines, title))
     print(f"details: {(RESULTS / 'results.json').relative_to(REPOSITORY)}, ratios.svg beside it")
-    return 1 if findings.broken else judge(lines, quick=asked.quick, record=asked.record)
 
 
 def recorded() -> dict[str, float]:
