@@ -494,7 +494,7 @@ def refuse(stage: Stage) -> None:
     expect(sum(kept.values()) == len(REFUSED), "and nothing but the attempts")
     wrong = stage["auditor"].ask(
         "select violations #>> '{0,path}' as path from synapsor.synapsor_action_invocations"
-        " where status = 'validation_failed' order by action_id"
+        " where status = 'validation_failed' order by created_at"
     )
     expect([each["path"] for each in wrong] == ["amount_cents", "$"], "by contract, by handler")
 
