@@ -1,26 +1,6 @@
 -- Binds many sets of caller parameters to one contract in one call. Contracts are compiled once per
 -- backend and kept by their digest: a version number alone could have been declared, rolled back,
 -- and declared again with another content.
-create or replace function synapsor._bind(
-    contract synapsor.action_contracts,
-    parameters jsonb[],
-    idempotency_keys text[],
-    session jsonb
-)
-returns setof synapsor.bound_parameters
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $function$
-begin
-    return query
-    select bound.*
-    from unnest(synapsor._bind_all(
-        contract.digest, contract.action, contract.version, parameters, idempotency_keys, session,
-        date_part('epoch', synapsor._now())
-    )) as bound;
-end;
-$function$;
-
 create or replace function synapsor._bind_all(
     contract_digest bytea,
     action text,
@@ -81,10 +61,10 @@ as $python$
     session_text = session_values = None
 
     def matches(pattern, value):
-        # PostgreSQL's engine, unlike Python's, can be cancelled while it matches.
-        if "is_match" not in SD:
-            SD["is_match"] = plpy.prepare("select $2 ~ $1 as matches", ["text", "text"])
-        return plpy.execute(SD["is_match"], [pattern, value])[0]["matches"]
+        # Made ready for the first pattern: few contracts have one.
+        if "synapsor_regex" not in GD:
+            plpy.execute("select synapsor._load_regex()")
+        return GD["synapsor_regex"][0](pattern, value)
 
     def bind_fully(compiled, action, version, text, session, key):
         # Imported for the first proposal that is not plain.

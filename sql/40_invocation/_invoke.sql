@@ -18,10 +18,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    bound constant synapsor.bound_parameters := (synapsor._bind_all(
-        contract.digest, contract.action, contract.version, array[parameters], array[idempotency_key], session,
+    bound constant synapsor.bound_parameters := synapsor._bind_one(
+        contract.digest, contract.action, contract.version, parameters, idempotency_key, session,
         date_part('epoch', synapsor._now())
-    ))[1];
+    );
     admitted synapsor.external_action;
     invoked synapsor.invocation;
     stored synapsor.action_invocations;

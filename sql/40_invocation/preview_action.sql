@@ -33,8 +33,10 @@ declare
     demanded text;
 begin
     perform synapsor._gate(contract, session, session ->> 'run_id', is_plan);
-    select parameters_bound.* into strict bound
-    from synapsor._bind(contract, array[parameters], null, session) as parameters_bound;
+    bound := synapsor._bind_one(
+        contract.digest, contract.action, contract.version, parameters, null, session,
+        date_part('epoch', synapsor._now())
+    );
     intent := bound.intent::jsonb;
     select counted.approval_role into demanded
     from synapsor.workflow_runs as counted

@@ -263,9 +263,7 @@ begin
             set holder = next.holder
             from next
             where lane.tenant_id = next.tenant_id and lane.queue = next.queue
-                and lane.ordering_key = next.ordering_key
-                and (next.holder in (select called.action_id from called) or not next.waits)
-                and next.holder is not null
+                and lane.ordering_key = next.ordering_key and next.holder is not null
         ),
 
         freed as (

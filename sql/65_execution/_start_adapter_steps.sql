@@ -37,10 +37,10 @@ begin
         -- Below a Proxy of a plan its deliveries are offered there.
         step_contract.queue := coalesce(invocation.queue, step_contract.queue);
         -- One step of one invocation: performing it twice cannot send it twice.
-        bound := (synapsor._bind_all(
-            step_contract.digest, step_contract.action, step_contract.version, array[input],
-            array[invocation.action_id || ':' || ordinal], session, date_part('epoch', synapsor._now())
-        ))[1];
+        bound := synapsor._bind_one(
+            step_contract.digest, step_contract.action, step_contract.version, input,
+            invocation.action_id || ':' || ordinal, session, date_part('epoch', synapsor._now())
+        );
         if bound.error_code is not null then
             raise exception using
                 errcode = 'SY013',

@@ -20,7 +20,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
 declare
-    from_the_start constant synapsor.drain := row(0, '-infinity', '', 0, '-infinity', 0);
+    from_the_start constant synapsor.drain := synapsor._undrained();
     is_one_flow constant boolean := only_flow.tenant_id is not null;
     wanted integer := most;
     -- Large claims take several of a tenant at a turn: it is fair enough, and dearer otherwise.

@@ -12,7 +12,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     kept constant text := current_setting('synapsor.drain_' || md5(queue), true);
-    start synapsor.drain := row(0, '-infinity', '', 0, '-infinity', 0);
+    start synapsor.drain := synapsor._undrained();
     drain synapsor.drain;
 begin
     begin
@@ -33,7 +33,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
     if claimed is null then
-        drain := row(0, '-infinity', '', 0, '-infinity', 0);
+        drain := synapsor._undrained();
     else
         drain.claims := drain.claims % 1000000 + 1;
         if drain.claims >= 24 and drain.claims % 8 = 0 then
@@ -51,3 +51,12 @@ begin
     perform set_config('synapsor.drain_' || md5(queue), drain::text, false);
 end;
 $function$;
+
+-- Before all that a queue has.
+create or replace function synapsor._undrained()
+returns synapsor.drain
+language sql
+immutable
+begin atomic
+    select row(0, '-infinity', '', 0, '-infinity', 0)::synapsor.drain;
+end;

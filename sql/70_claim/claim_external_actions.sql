@@ -25,16 +25,15 @@ declare
     tenants constant text[] := case when not sees_every then synapsor._tenants_of(session) end;
     principal constant text := session ->> 'principal';
     delivers constant boolean := purpose = 'deliver';
-    from_the_start constant synapsor.drain := row(0, '-infinity', '', 0, '-infinity', 0);
+    from_the_start constant synapsor.drain := synapsor._undrained();
     drain synapsor.drain := from_the_start;
     outlook record;
     suspended synapsor.suspended;
     only_flow synapsor.flow;
     chosen record;
     drifted text[];
-    leased integer;
+    newly integer;
     taken integer := 0;
-    examined record;
     passed_over text[] := array[]::text[];
 begin
     if queue is null or length(queue) > 255 or max_actions is null or max_actions not between 1 and 1000
@@ -211,10 +210,10 @@ begin
             leased.traceparent
         from leased
         order by leased.rank, leased.position;
-        get diagnostics leased = row_count;
-        taken := taken + leased;
-        exit when not delivers or leased = cardinality(chosen.action_ids);
-        examined := synapsor._examine(
+        get diagnostics newly = row_count;
+        taken := taken + newly;
+        exit when not delivers or newly = cardinality(chosen.action_ids);
+        perform synapsor._examine(
             array(
                 select stored
                 from synapsor.open_external_actions as stored
@@ -223,7 +222,7 @@ begin
             ),
             lease
         );
-        passed_over := passed_over || examined.claimable || examined.passed_over;
+        passed_over := passed_over || chosen.action_ids;
         drain := from_the_start;
     end loop;
 

@@ -25,6 +25,7 @@ from concurrency.fleet import (
     SETTLE,
     Fleet,
     Row,
+    Second,
     call,
     calls,
     code,
@@ -356,3 +357,23 @@ def test_a_lane_in_somebodys_hands_holds_up_no_other(database: Database) -> None
     one.rollback()
     assert [claim["action_id"] for claim in calls(two, CLAIM, 10)] == [held]
     assert fleet.status(behind) == "queued"
+
+
+def test_a_lane_is_not_handed_to_what_is_just_cancelled(database: Database) -> None:
+    fleet = Fleet(database).prepare(**CONTRACT)
+    first, second, third = (fleet.propose("a", amount) for amount in (1, 2, 3))
+    worker = fleet.connect("test_worker")
+    claim = call(worker, CLAIM, 1)
+    assert claim["action_id"] == first
+    assert calls(worker, CLAIM, 1) == [], "the others wait from now on"
+    caller = fleet.connect("test_caller", autocommit=False)
+    call(caller, CANCEL, second)
+    confirmation = [
+        {"action_id": first, "claim_token": claim["claim_token"], "status": "succeeded"}
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        end = Second(pool, worker, CONFIRM_ALL, psycopg.types.json.Jsonb(confirmation))
+        assert end.waits(database.connect()), "the second is the next, and in somebody's hands"
+        caller.commit()
+        assert end.outcome() == "succeeded"
+    assert call(worker, CLAIM, 1)["action_id"] == third
